@@ -40,7 +40,8 @@ def test_no_text_closes_the_fence_around_it(raw):
     block = text.fence(raw).split("\n")
     ticks = block[-1]
 
-    assert set(ticks) == {"`"} and len(ticks) >= 3
+    assert set(ticks) == {"`"}
+    assert len(ticks) >= 3
     assert not any(line.strip().startswith(ticks) for line in block[1:-1])
 
 
