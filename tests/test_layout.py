@@ -18,7 +18,10 @@ from daemons.settings import Settings
 ROOT = Path(__file__).resolve().parents[1]
 DAEMONS = ROOT / "daemons"
 PROGRAMS = sorted(folder.parent.name for folder in DAEMONS.glob("*/__main__.py"))
-MODULES = sorted(file.stem for file in DAEMONS.glob("*.py") if file.stem != "__init__")
+# A shared part is a file, or a folder that is no program: one that grew.
+MODULES = sorted(file.stem for file in DAEMONS.glob("*.py") if file.stem != "__init__") + sorted(
+    folder.parent.name for folder in DAEMONS.glob("*/__init__.py") if folder.parent.name not in PROGRAMS
+)
 # The command and what becomes supervisord are started by people; supervisord starts all others.
 STARTED_BY_PEOPLE = {"cli", "launcher"}
 
@@ -27,14 +30,14 @@ DOORS = {
     "time.sleep": {"daemons/clock.py"},
     "os.environ": {"daemons/settings.py"},
     "os.getenv": {"daemons/settings.py"},
-    "os.kill": {"daemons/processes.py"},
-    "os.killpg": {"daemons/processes.py"},
-    "signal.pidfd_send_signal": {"daemons/processes.py"},
+    "os.kill": {"daemons/processes/*"},
+    "os.killpg": {"daemons/processes/*"},
+    "signal.pidfd_send_signal": {"daemons/processes/*"},
     "datetime.now": {"daemons/clock.py"},
     "threading.Event": set(),
     "subprocess.*": {
         "daemons/tmux.py",
-        "daemons/processes.py",
+        "daemons/processes/*",
         "daemons/health_checker/*",
         "daemons/cli/*",
         "daemons/launcher/*",
@@ -79,7 +82,7 @@ def test_every_program_and_every_module_has_its_tests(name: str) -> None:
 
 @pytest.mark.parametrize("name", PROGRAMS + MODULES)
 def test_the_map_names_every_program_and_every_module(name: str) -> None:
-    shown = f"`{name}/`" if name in PROGRAMS else f"`{name}.py`"
+    shown = f"`{name}/`" if (DAEMONS / name).is_dir() else f"`{name}.py`"
     assert shown in (DAEMONS / "README.md").read_text(encoding="utf-8")
 
 
