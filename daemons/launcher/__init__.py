@@ -1,0 +1,1 @@
+"""What becomes other programs: supervisord (`__main__`) and the users' services (`service`)."""
