@@ -1,0 +1,162 @@
+"""Which suite a home has: its id for good, and the record of the one that runs now.
+
+    .cmux/suite_id         ID INODE HOME, made once: every process of the suite carries ID in its environment
+    .cmux/run/suite.json   written by the launcher the moment before it becomes supervisord
+
+Both travel when a home is copied, and then name the suite of the original. So an id counts only where the folder or its
+path is still the one that it was made for, and a record only under the id of its home.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from daemons import __version__, clock, files, processes
+from daemons.processes import Identity
+from daemons.settings import Settings
+
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A suite that was started, with what it was told then: settings may have changed since.
+
+    *ports* are those of the API and the services; *cgroup* is the folder of its control group, where it has one.
+    """
+
+    suite_id: str
+    supervisord: Identity
+    started_at: str
+    version: str
+    home: str
+    host: str
+    port: int
+    ports: tuple[int, ...]
+    services: tuple[str, ...]
+    session: str
+    tmux_socket: str | None
+    cgroup: str | None
+
+
+def start_lock(conf: Settings) -> Path:
+    """Held by a start for its whole life: two at once make one suite."""
+    return conf.run_dir / "start.lock"
+
+
+def stop_lock(conf: Settings) -> Path:
+    """Held by a stop for its whole life, and by a start while it launches: nothing starts while a stop is under way."""
+    return conf.run_dir / "stop.lock"
+
+
+# -- the id -----------------------------------------------------------------------------------------------------------
+
+
+def suite_id(conf: Settings) -> str:
+    """The id of this home's suite; made at the first call. StorageError when it can be neither read nor made."""
+    known = known_id(conf)
+    if known and files.read(_id_file(conf)) == _line(known, conf):
+        return known
+    import uuid  # not for those who only read an id
+
+    files.private_dir(conf.run_dir)
+    with files.lock(conf.run_dir / "suite_id.lock"):
+        made = known_id(conf) or str(uuid.uuid4())
+        files.replace(_id_file(conf), _line(made, conf))
+    return made
+
+
+def known_id(conf: Settings) -> str | None:
+    """The id of this home's suite, or None when it has none of its own yet. StorageError when it cannot be read."""
+    raw = files.read(_id_file(conf))
+    words = os.fsdecode(raw or b"").rstrip("\n").split(" ", 2)
+    if len(words) != 3 or not _ID.fullmatch(words[0]):
+        return None
+    # Moved: the same folder. Restored, or its file system mounted anew: the same path. Copied: neither.
+    is_same_folder = words[1] == str(_inode(conf.state))
+    is_same_path = words[2] == str(conf.home)
+    return words[0] if is_same_folder or is_same_path else None
+
+
+def _id_file(conf: Settings) -> Path:
+    return conf.state / "suite_id"
+
+
+def _line(known: str, conf: Settings) -> bytes:
+    return os.fsencode(f"{known} {_inode(conf.state)} {conf.home}\n")
+
+
+def _inode(folder: Path) -> int:
+    try:
+        return folder.stat().st_ino
+    except OSError:
+        return 0
+
+
+# -- the record -------------------------------------------------------------------------------------------------------
+
+
+def record_of(conf: Settings, supervisord: Identity, *, cgroup: Path | None) -> Record:
+    """The record of a suite that starts now with these settings under *supervisord*."""
+    declared = tuple(service.port for service in conf.services if service.port)
+    return Record(
+        suite_id=suite_id(conf),
+        supervisord=supervisord,
+        started_at=clock.stamp(clock.now()),
+        version=__version__,
+        home=str(conf.home),
+        host=conf.host,
+        port=conf.port,
+        ports=(conf.port, *declared),
+        services=tuple(service.name for service in conf.services),
+        session=conf.session,
+        tmux_socket=conf.tmux_socket,
+        cgroup=str(cgroup) if cgroup else None,
+    )
+
+
+def write(record: Record, conf: Settings) -> None:
+    """Make *record* the record of the running suite, replaced whole. StorageError when the disk says no."""
+    content = {**asdict(record), "supervisord": record.supervisord.to_json()}
+    files.replace(_record_file(conf), json.dumps(content, indent=1).encode() + b"\n")
+
+
+def read(conf: Settings) -> Record | None:
+    """The record of the suite that was started last in this home, running or not.
+
+    None when there is none, when it is that of another home (copied along), or when it makes no sense.
+    StorageError when it cannot be read.
+    """
+    raw = files.read(_record_file(conf))
+    record = _parsed(raw) if raw else None
+    return record if record and record.suite_id == known_id(conf) else None
+
+
+def running(conf: Settings) -> Record | None:
+    """The record of the suite that runs: its supervisord is that very process, and lives."""
+    record = read(conf)
+    return record if record and processes.is_alive(record.supervisord) else None
+
+
+def forget(conf: Settings) -> None:
+    """Remove the record: what it names has been proven gone."""
+    _record_file(conf).unlink(missing_ok=True)
+
+
+def _record_file(conf: Settings) -> Path:
+    return conf.run_dir / "suite.json"
+
+
+def _parsed(raw: bytes) -> Record | None:
+    try:
+        told = json.loads(raw)
+        told["supervisord"] = Identity.from_json(told["supervisord"])
+        told["ports"] = tuple(int(port) for port in told["ports"])
+        told["services"] = tuple(str(name) for name in told["services"])
+        return Record(**{field.name: told[field.name] for field in fields(Record)})
+    except (ValueError, TypeError, KeyError):
+        return None
