@@ -1,0 +1,64 @@
+"""`cmux COMMAND …`: find the command, run it, turn what it raises into one line and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from daemons import __version__, files, settings
+from daemons.cli import command, help
+from daemons.cli.command import DONE, FAILED, OTHER_NAMES, USAGE, Refused
+from daemons.cli.screen import Screen
+from daemons.settings import SettingsError
+
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. The exit code, as README.md lists them."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    screen = Screen(as_json="--json" in words)
+    try:
+        return _run(words, screen)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except SystemExit as done:  # argparse ends so after --help
+        return DONE if done.code is None else int(done.code)
+    except Refused as refused:
+        return _fail(screen, str(refused), refused.code)
+    except SettingsError as wrong:
+        return _fail(screen, str(wrong), USAGE)
+    except (files.LockBusy, OSError) as failed:
+        return _fail(screen, str(failed), FAILED)
+
+
+def _run(words: list[str], screen: Screen) -> int:
+    name, rest = _command_of(words)
+    if name == "--version":
+        screen.say(f"cmux-suite {__version__}")
+        screen.answer({"version": __version__})
+        return DONE
+    options = command.parser_of(name).parse_args(rest)
+    if name == "help":
+        return help.show(options, screen)
+    return command.load(name).run(options, settings.load(), screen)
+
+
+def _command_of(words: list[str]) -> tuple[str, list[str]]:
+    """The command's name, and the words that are its own. No word, and `--help`, are `help`."""
+    before = [word for word in words[:1] if word in ("-h", "--help")]
+    if not words or before or words == ["--json"]:
+        return "help", [word for word in words if word == "--json"]
+    first = next((index for index, word in enumerate(words) if word != "--json"), 0)
+    name = words[first]
+    return OTHER_NAMES.get(name, name), words[:first] + words[first + 1 :]
+
+
+def _fail(screen: Screen, line: str, code: int) -> int:
+    screen.answer({"error": line, "code": code}, ok=False)
+    screen.note(f"cmux: {line}")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

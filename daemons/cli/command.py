@@ -1,0 +1,136 @@
+"""What a command is, how it refuses, and what its exit codes mean.
+
+A command is a module of this folder with the command's name, and a line in GROUPS. It has EXAMPLES (lines for its
+--help), `configure(parser)` and `run(options, conf, screen)`, which gives the exit code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from collections.abc import Mapping, Sequence
+from typing import NoReturn, Protocol, cast
+
+from daemons.cli.screen import Screen
+from daemons.settings import Settings
+
+DONE = 0
+FAILED = 1
+USAGE = 2
+DEGRADED = 3
+NOT_RUNNING = 4
+MISSING = 5
+TIMED_OUT = 124
+
+# In the order of the overview: what everyone uses, who and what there is, looking closer.
+GROUPS: Sequence[Mapping[str, str]] = (
+    {
+        "start": "start the suite, wait until it is healthy, say what to do next",
+        "stop": "stop everything that belongs to the suite, and prove it",
+        "restart": "stop, then start; or restart one program",
+        "status": "show what runs, what is well and what is not",
+        "wait": "wait until the suite is healthy, or stopped",
+    },
+    {
+        "agents": "list agents, open one, end one",
+        "attach": "go to the tmux session of the agents",
+        "mail": "read, follow, send and verify messages",
+        "alerts": "list what someone must know of, acknowledge it",
+        "logs": "show what the daemons log",
+    },
+    {
+        "health": "ask the API how it is, as a monitor would",
+        "why": "show what is not well, since when, and the evidence",
+        "doctor": "check what the suite needs here; show and restore registries",
+        "paths": "show where everything of this home is",
+        "help": "show all commands, or one",
+    },
+)
+SUMMARIES = {name: summary for group in GROUPS for name, summary in group.items()}
+OTHER_NAMES = {"up": "start", "down": "stop"}
+
+
+class Refused(Exception):
+    """What was asked cannot be done. The text is one line: what, why, what to do instead."""
+
+    def __init__(self, line: str, code: int = FAILED) -> None:
+        super().__init__(line)
+        self.code = code
+
+
+class Command(Protocol):
+    """The shape of a command's module."""
+
+    EXAMPLES: Sequence[tuple[str, str]]
+
+    def configure(self, parser: argparse.ArgumentParser) -> None:
+        """Add the command's own arguments."""
+
+    def run(self, options: argparse.Namespace, conf: Settings, screen: Screen) -> int:
+        """Do it; the exit code."""
+
+
+def load(name: str) -> Command:
+    """The command called *name*. Only its own module is imported: a start of Python is most of a command's time."""
+    if name not in SUMMARIES:
+        raise Refused(f"there is no command {name!r}{_meant(name, [*SUMMARIES, *OTHER_NAMES])}; see: cmux help", USAGE)
+    return cast(Command, importlib.import_module(f"daemons.cli.{name}"))
+
+
+def _meant(name: str, known: Sequence[str]) -> str:
+    import difflib  # only on the way to an error
+
+    close = difflib.get_close_matches(name, known, n=1)
+    return f", did you mean {close[0]!r}?" if close else ""
+
+
+def parser_of(name: str) -> argparse.ArgumentParser:
+    """The parser of one command, with its examples and `--json`."""
+    command, summary = load(name), SUMMARIES[name]
+    parser = _Parser(
+        prog=f"cmux {name}",
+        description=summary[0].upper() + summary[1:] + ".",
+        epilog=_examples(command.EXAMPLES),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    command.configure(parser)
+    add_json(parser)
+    return parser
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """`--json`, which may stand before or after a sub-command."""
+    parser.add_argument(
+        "--json", action="store_true", default=argparse.SUPPRESS, help="print JSON for programs, notes on stderr"
+    )
+
+
+def _examples(examples: Sequence[tuple[str, str]]) -> str:
+    width = max(len(line) for line, _ in examples)
+    return "examples:\n" + "\n".join(f"  {line:<{width}}   {what}" for line, what in examples)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Wrong usage becomes one line with a way out, and JSON where JSON was asked for."""
+
+    def error(self, message: str) -> NoReturn:
+        raise Refused(f"{message}; see: {self.prog} --help", USAGE)
+
+
+def positive_seconds(raw: str) -> float:
+    """A parser of arguments: seconds above 0."""
+    try:
+        value = float(raw)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1e7:
+        raise argparse.ArgumentTypeError(f"{raw!r} is not a positive number of seconds")
+    return value
+
+
+def count(raw: str) -> int:
+    """A parser of arguments: a whole number, 0 or more."""
+    if not (raw.isascii() and raw.isdigit() and len(raw) < 10):
+        raise argparse.ArgumentTypeError(f"{raw!r} is not a whole number")
+    return int(raw)
