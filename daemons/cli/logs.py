@@ -131,7 +131,8 @@ def _show(lines: Sequence[Line], screen: Screen, *, streaming: bool) -> None:
 
 
 def _ours(line: Line, fields: Mapping[str, object], screen: Screen) -> str:
-    rest = "  ".join(f"{screen.paint(f'{name}=', 'dim')}{_value(fields[name])}" for name in fields.keys() - _OWN_FIELDS)
+    others = ((name, value) for name, value in fields.items() if name not in _OWN_FIELDS)
+    rest = "  ".join(f"{screen.paint(f'{shown(name)}=', 'dim')}{_value(value)}" for name, value in others)
     level = screen.paint(f"{line.level:<7}", _STYLES[line.level])
     return f"{level}  {screen.paint(shown(fields.get('event', '')), 'bold')}  {rest}".rstrip()
 

@@ -1,0 +1,268 @@
+"""The command, run as people and scripts run it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from conftest import eventually
+
+from daemons.cli import command, screen
+from daemons.settings import Settings
+
+Cmux = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def cmux(environ: Mapping[str, str], home: Path) -> Cmux:
+    """Run `cmux …` in this test's home, not on a terminal."""
+
+    def run(*words: str, stdin: str = "", within_s: float = 30, **extra: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-P", "-m", "daemons.cli", *words],
+            env=dict(environ) | extra,
+            cwd=home,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=within_s,
+            check=False,
+        )
+
+    return run
+
+
+def answer(done: subprocess.CompletedProcess[str]) -> dict[str, object]:
+    """What `--json` printed: one object, alone on stdout, in the frame that every command keeps."""
+    parsed = json.loads(done.stdout)
+    assert isinstance(parsed["ok"], bool)
+    assert parsed["schema"] == 1
+    return parsed
+
+
+# -- the frame --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", [[], ["help"], ["--help"]])
+def test_help_names_every_command(cmux: Cmux, words: list[str]) -> None:
+    shown = cmux(*words)
+
+    assert shown.returncode == 0
+    assert [name for name in command.SUMMARIES if not re.search(rf"^  {name}\b", shown.stdout, re.MULTILINE)] == []
+
+
+@pytest.mark.parametrize("name", [*command.SUMMARIES, *command.OTHER_NAMES])
+def test_every_command_helps_with_examples(cmux: Cmux, name: str) -> None:
+    shown = cmux(name, "--help")
+
+    assert shown.returncode == 0
+    assert "examples:" in shown.stdout
+    assert "--json" in shown.stdout
+
+
+def test_help_is_there_when_the_settings_are_wrong(cmux: Cmux) -> None:
+    assert cmux("help", CMUX_PORT="many").returncode == 0
+
+
+def test_a_wrong_setting_is_one_line_and_exit_code_2(cmux: Cmux) -> None:
+    refused = cmux("status", CMUX_PORT="many")
+
+    assert refused.returncode == 2
+    assert refused.stdout == ""
+    assert re.fullmatch(r"cmux: CMUX_PORT='many' .*\n", refused.stderr)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["statsu"], "did you mean 'status'"),
+        (["paths", "--nonsense"], "cmux paths --help"),
+        (["paths", "nowhere"], "there are: home"),
+        (["logs", "-n", "many"], "whole number"),
+    ],
+)
+def test_wrong_usage_says_what_would_be_right(cmux: Cmux, words: list[str], expected: str) -> None:
+    refused = cmux(*words)
+
+    assert refused.returncode == 2
+    assert expected in refused.stderr
+    assert refused.stderr.count("\n") == 1
+
+
+def test_a_refusal_is_json_too_where_json_was_asked_for(cmux: Cmux) -> None:
+    refused = cmux("paths", "nowhere", "--json")
+
+    assert refused.returncode == 2
+    assert answer(refused)["ok"] is False
+    assert "nowhere" in str(answer(refused)["error"])
+
+
+@pytest.mark.parametrize("words", [["--json", "paths"], ["paths", "--json"]])
+def test_json_may_stand_before_or_after_the_command(cmux: Cmux, words: list[str]) -> None:
+    assert "mailbox" in answer(cmux(*words))["paths"]  # type: ignore[operator]
+
+
+def test_the_command_answers_within_300_ms(cmux: Cmux) -> None:
+    cmux("paths")  # compiles what is new
+    took = []
+    for _ in range(5):
+        began = time.monotonic()
+        cmux("paths")
+        took.append(time.monotonic() - began)
+
+    assert min(took) < 0.3, took
+
+
+def test_a_reader_that_goes_away_is_no_error(environ: Mapping[str, str], home: Path) -> None:
+    piped = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -P -m daemons.cli paths | true"],
+        env=environ,
+        cwd=home,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (piped.returncode, piped.stderr) == (0, "")
+
+
+# -- what a person sees -----------------------------------------------------------------------------------------------
+
+
+def on_terminal(words: list[str], environ: Mapping[str, str], home: Path) -> str:
+    """What `cmux words` shows on a terminal of 80 columns."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(home)
+        os.execvpe(sys.executable, [sys.executable, "-P", "-m", "daemons.cli", *words], dict(environ))
+    shown = b""
+    while True:
+        try:
+            piece = os.read(terminal, 1 << 16)
+        except OSError:
+            break
+        if not piece:
+            break
+        shown += piece
+    os.waitpid(pid, 0)
+    os.close(terminal)
+    return shown.decode()
+
+
+def test_colours_are_for_terminals(cmux: Cmux, environ: Mapping[str, str], home: Path) -> None:
+    assert "\x1b[" not in cmux("help").stdout
+    assert "\x1b[" in on_terminal(["help"], {**environ, "TERM": "xterm"}, home)
+
+
+@pytest.mark.parametrize("wish", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_a_wish_for_no_colours_is_kept(environ: Mapping[str, str], home: Path, wish: Mapping[str, str]) -> None:
+    assert "\x1b[" not in on_terminal(["help"], {**environ, "TERM": "xterm", **wish}, home)
+
+
+def test_without_unicode_signs_are_ascii(cmux: Cmux) -> None:
+    assert cmux("paths", PYTHONIOENCODING="ascii").stdout.isascii()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0, "just now"), (7.25, "7.2 s ago"), (59, "59 s ago"), (200, "3 min ago"), (7300, "2 h ago"), (-90, "in 1 min")],
+)
+def test_times_are_told_as_people_tell_them(seconds: float, words: str) -> None:
+    now = datetime(2026, 1, 31, tzinfo=UTC)
+
+    assert screen.ago(now - timedelta(seconds=seconds), now) == words
+
+
+@pytest.mark.parametrize(("cell", "columns"), [("abc", 3), ("\x1b[32mabc\x1b[0m", 3), ("日本", 4), ("e\u0301", 1)])
+def test_columns_are_counted_as_a_terminal_counts_them(cell: str, columns: int) -> None:
+    assert screen.width(cell) == columns
+
+
+@pytest.mark.parametrize(("octets", "words"), [(0, "0 B"), (999, "999 B"), (2_100, "2.1 KB"), (34e6, "34 MB")])
+def test_sizes_are_short(octets: float, words: str) -> None:
+    assert screen.size(octets) == words
+
+
+# -- paths and logs ---------------------------------------------------------------------------------------------------
+
+
+def test_one_path_is_printed_alone_for_scripts(cmux: Cmux, conf: Settings) -> None:
+    assert cmux("paths", "mailbox").stdout == f"{conf.mailbox}\n"
+
+
+def log_line(event: str, second: int, level: str = "INFO", **fields: object) -> str:
+    ts = f"2026-01-31T18:54:{second:02}.000000+00:00"
+    return json.dumps({"ts": ts, "level": level, "daemon": "x", "event": event, **fields}) + "\n"
+
+
+@pytest.fixture
+def logs(conf: Settings) -> Path:
+    """Logs as supervisord keeps them: two daemons' and a service's."""
+    conf.logs_dir.mkdir(parents=True)
+    (conf.logs_dir / "api.log").write_text(log_line("api.started", 1) + log_line("api.failed", 5, "ERROR", why="disk"))
+    (conf.logs_dir / "log_watcher.log").write_text(log_line("log.seen", 3))
+    (conf.logs_dir / "service-web.log").write_text("plain \x1b[31mtext\n")
+    return conf.logs_dir
+
+
+def test_logs_of_all_are_shown_in_order_of_time(cmux: Cmux, logs: Path) -> None:
+    shown = cmux("logs").stdout
+
+    assert shown.index("api.started") < shown.index("log.seen") < shown.index("api.failed")
+    assert "why=disk" in shown
+
+
+def test_log_text_cannot_act_on_the_terminal(cmux: Cmux, logs: Path) -> None:
+    assert "\x1b" not in cmux("logs", "service-web").stdout
+
+
+def test_logs_can_be_chosen_by_name_level_and_number(cmux: Cmux, logs: Path) -> None:
+    assert "log.seen" not in cmux("logs", "api").stdout
+    assert "api.started" not in cmux("logs", "--level", "error").stdout
+    assert len(cmux("logs", "-n", "1").stdout.splitlines()) == 1
+
+
+def test_an_unknown_log_is_refused_with_the_known_ones(cmux: Cmux, logs: Path) -> None:
+    refused = cmux("logs", "apj")
+
+    assert refused.returncode == 2
+    assert "api, log_watcher, service-web" in refused.stderr
+
+
+def test_logs_are_json_for_programs(cmux: Cmux, logs: Path) -> None:
+    lines = answer(cmux("logs", "--json"))["lines"]
+
+    assert [line["source"] for line in lines][:3] == ["api", "log_watcher", "api"]  # type: ignore[attr-defined]
+
+
+def test_followed_logs_survive_rotation(environ: Mapping[str, str], home: Path, logs: Path, tmp_path: Path) -> None:
+    shown = tmp_path / "shown"
+    with shown.open("w") as out:
+        following = subprocess.Popen(
+            [sys.executable, "-P", "-m", "daemons.cli", "logs", "-f", "-n", "1", "api"],
+            env=environ,
+            cwd=home,
+            stdout=out,
+        )
+    eventually(lambda: "api.failed" in shown.read_text())
+
+    with (logs / "api.log").open("a") as old:
+        old.write(log_line("before.rotation", 6))
+    (logs / "api.log").rename(logs / "api.log.1")
+    (logs / "api.log").write_text(log_line("after.rotation", 7))
+
+    try:
+        eventually(lambda: "after.rotation" in shown.read_text(), but=shown.read_text)
+        assert shown.read_text().count("before.rotation") == 1
+    finally:
+        following.terminate()
+        following.wait(10)
