@@ -36,7 +36,7 @@ DOORS = {
     "datetime.now": {"daemons/clock.py"},
     "threading.Event": set(),
     "subprocess.*": {
-        "daemons/tmux.py",
+        "daemons/tmux/*",
         "daemons/processes/*",
         "daemons/health_checker/*",
         "daemons/cli/*",

@@ -1,0 +1,152 @@
+"""One look at everything in one tmux server: a complete answer, or Unknown."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+
+from daemons.settings import Settings
+from daemons.text import safe
+from daemons.tmux.command import ANOTHER_SERVER, PANE_ID, SESSION_ID, WINDOW_ID, Answer, Unknown, on_server, run
+
+LOOK_TIMEOUT_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pane:
+    """One pane as tmux tells it. Its texts are by strangers: make them safe before showing them.
+
+    *agent* and *suite* are tags that `open_window` left; *session_suite* only that of the session. Times are Unix
+    seconds; *activity* is the window's last output.
+    """
+
+    session: str
+    session_id: str
+    window: str
+    window_id: str
+    window_index: int
+    pane_id: str
+    pid: int
+    dead: bool
+    dead_status: int | None
+    dead_signal: int | None
+    dead_at: int | None
+    activity: int
+    created: int
+    command: str
+    title: str
+    agent: str
+    suite: str
+    session_suite: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A complete answer of one tmux server. Pane and window ids mean something only together with *server*."""
+
+    server_pid: int
+    server_started: int
+    panes: tuple[Pane, ...]
+
+    @property
+    def server(self) -> str:
+        """Names this server's life: `pid@start`. Ids begin anew with the next server."""
+        return f"{self.server_pid}@{self.server_started}"
+
+
+# Ids and numbers first, where no text of others can stand; then the texts, between marks that are drawn anew for each
+# call: window names may hold newlines and anything else, but not a number that nobody knew when they were given.
+_NUMBERS = (
+    "window_id",
+    "session_id",
+    "pane_id",
+    "pane_pid",
+    "window_index",
+    "pane_dead",
+    "pane_dead_status",
+    "pane_dead_signal",
+    "pane_dead_time",
+    "window_activity",
+    "session_created",
+)
+_TEXTS = ("session_name", "window_name", "pane_current_command", "pane_title", "@agent", "@cmux_window", "@cmux")
+
+
+def observe(conf: Settings, *, timeout_s: float = LOOK_TIMEOUT_S) -> Seen | Unknown:
+    """All panes of the server that *conf* names, from one tmux call, or why that could not be known.
+
+    Never raises, never takes longer than *timeout_s* and a little, never starts a server. A server without any
+    session is Seen with no panes.
+    """
+    mark = secrets.token_hex(8)
+    answer = run(
+        conf,
+        ("display-message", "-p", f"#{{pid}},#{{start_time}}{mark}"),
+        ("list-sessions", "-F", mark),
+        ("list-panes", "-a", "-F", row(mark)),
+        timeout_s=timeout_s,
+    )
+    if isinstance(answer, Unknown):
+        return answer
+    try:
+        return _understood(answer, mark)
+    except ValueError:
+        return Unknown(
+            "failed", f"tmux gave an answer that cannot be understood: {safe(answer.out[:80], one_line=True)!r}"
+        )
+
+
+def _understood(answer: Answer, mark: str) -> Seen | Unknown:
+    if answer.code != 0 and not answer.out:
+        return answer.unknown()
+    head, *rows, _end = answer.out.split(f"{mark}\n")
+    panes = [row for row in rows if row]
+    # `list-panes -a` is refused when there is no session to start from; that list-sessions gave none proves the rest.
+    if answer.code != 0 and (rows or not answer.error.startswith("no current target")):
+        return answer.unknown()
+    pid, started = head.split(",")
+    return Seen(int(pid), int(started), tuple(pane_from(row, mark) for row in panes))
+
+
+def row(mark: str) -> str:
+    numbers = ",".join(f"#{{{name}}}" for name in _NUMBERS)
+    return mark.join([numbers, *(f"#{{{name}}}" for name in _TEXTS)]) + mark
+
+
+def pane_from(row: str, mark: str) -> Pane:
+    """One row as a Pane. ValueError when it is none."""
+    numbers, session, window, command, title, agent, window_suite, session_suite = row.split(mark)
+    window_id, session_id, pane_id, *rest = numbers.split(",")
+    if not (WINDOW_ID.fullmatch(window_id) and SESSION_ID.fullmatch(session_id) and PANE_ID.fullmatch(pane_id)):
+        raise ValueError(row)
+    pid, index, dead, status, signal, dead_at, activity, created = (int(n) if n else None for n in rest)
+    if pid is None:
+        raise ValueError(row)
+    return Pane(
+        session=session,
+        session_id=session_id,
+        window=window,
+        window_id=window_id,
+        window_index=index or 0,
+        pane_id=pane_id,
+        pid=pid,
+        dead=bool(dead),
+        dead_status=status if dead else None,
+        dead_signal=signal if dead else None,
+        dead_at=dead_at if dead else None,
+        activity=activity or 0,
+        created=created or 0,
+        command=command,
+        title=title,
+        agent=agent,
+        suite=window_suite or session_suite,
+        session_suite=session_suite,
+    )
+
+
+def last_lines(conf: Settings, pane: Pane, server: str, *, lines: int = 100) -> str | Unknown:
+    """The last *lines* lines that *pane* shows, its history included. Text by strangers."""
+    answer = on_server(conf, server, f"capture-pane -p -J -t {pane.pane_id} -S -{lines:d}")
+    if isinstance(answer, Unknown):
+        return answer
+    return answer.unknown() if answer.code != 0 or answer.out.startswith(ANOTHER_SERVER) else answer.out.rstrip()
