@@ -92,6 +92,8 @@ def run(name: str, build: Build) -> int:
     log.set_daemon(name)
     wake = Wake()
     reload = _install_signals(wake)
+    if "SUPERVISOR_ENABLED" in settings.child_environment():
+        die_with_parent()
     try:
         conf = settings.load()
         files.private_dir(conf.run_dir)
