@@ -1,0 +1,179 @@
+"""How the suite is, as `status`, `why`, `wait` and `restart` tell it: what runs, what is not well, since when.
+
+Asked of supervisord, of the status files, and of the API as a user would ask it. Nothing here waits for tmux, and
+nothing changes anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import Any, Literal
+
+from daemons import clock, loop, suite, supervisor
+from daemons.cli import asking
+from daemons.cli.asking import NoAnswer, Reply
+from daemons.cli.screen import Sign
+from daemons.loop import Status
+from daemons.settings import Settings
+from daemons.suite import Record
+from daemons.supervisor import ProgramState
+
+Verdict = Literal["healthy", "degraded", "stopped"]
+
+# Beyond two of its cycles a daemon counts as hanging; the margin is for a busy machine.
+CYCLES_MISSED = 2
+MARGIN_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is not well: what, since when as far as known, the evidence, what one can do."""
+
+    sign: Sign
+    what: str
+    evidence: str
+    todo: str
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One supervised program: what supervisord says of it, and the last cycle that it completed."""
+
+    name: str
+    told: ProgramState
+    status: Status | None
+    current_code: str
+
+    @property
+    def is_up(self) -> bool:
+        return self.told.state == "RUNNING"
+
+    @property
+    def own_status(self) -> Status | None:
+        """The status file, if this very process wrote it."""
+        return self.status if self.status and self.status.pid == self.told.pid else None
+
+    @property
+    def hangs(self) -> bool:
+        status = self.own_status
+        return self.is_up and status is not None and status.age_s > CYCLES_MISSED * status.interval_s + MARGIN_S
+
+    @property
+    def is_outdated(self) -> bool:
+        return self.own_status is not None and self.own_status.code != self.current_code
+
+    @property
+    def sign(self) -> Sign:
+        if self.hangs or self.told.state in ("FATAL", "UNKNOWN"):
+            return "bad"
+        if self.is_up:
+            return "degraded" if self.is_outdated else "ok"
+        return "busy" if self.told.state in ("STARTING", "BACKOFF", "STOPPING") else "off"
+
+
+@dataclass(frozen=True)
+class Condition:
+    """The suite of one home at one moment. *record* is None when nothing runs."""
+
+    conf: Settings
+    now: datetime
+    record: Record | None
+    programs: tuple[Program, ...] = ()
+    unreachable: str = ""
+    health: Reply | None = None
+    unanswered: str = ""
+    extra: Mapping[str, object] = field(default_factory=dict)
+
+    @cached_property
+    def findings(self) -> tuple[Finding, ...]:
+        return tuple(_findings(self)) if self.record else ()
+
+    @property
+    def verdict(self) -> Verdict:
+        if self.record is None:
+            return "stopped"
+        return "degraded" if self.findings else "healthy"
+
+
+def look(conf: Settings) -> Condition:
+    """How the suite of this home is now. Within a few milliseconds when all is well, about 3 s when something hangs."""
+    record = suite.running(conf)
+    if record is None:
+        return Condition(conf, clock.now(), None)
+    try:
+        programs, unreachable = _programs(conf), ""
+    except supervisor.SupervisorDown as down:
+        programs, unreachable = (), str(down)
+    try:
+        health, unanswered = asking.get(conf, "/api/webhooks/health"), ""
+    except NoAnswer as silence:
+        health, unanswered = None, str(silence)
+    return Condition(conf, clock.now(), record, programs, unreachable, health, unanswered)
+
+
+def _programs(conf: Settings) -> tuple[Program, ...]:
+    current = loop.code_hash(conf.code)
+    told = supervisor.Rpc(conf).processes()
+    # Ours in their order, then the user's services.
+    order = {name: index for index, name in enumerate(supervisor.PROGRAMS)}
+    told.sort(key=lambda program: (order.get(program.name, len(order)), program.name))
+    return tuple(Program(state.name, state, loop.read_status(conf, state.name), current) for state in told)
+
+
+# -- what is not well -------------------------------------------------------------------------------------------------
+
+
+def _findings(condition: Condition) -> Iterator[Finding]:
+    if condition.unreachable:
+        yield Finding("bad", "supervisord does not answer", condition.unreachable, "cmux restart")
+    for program in condition.programs:
+        yield from _about(program, condition.now)
+    yield from _about_health(condition)
+
+
+def _about(program: Program, now: datetime) -> Iterator[Finding]:
+    told = program.told
+    log = f"cmux logs {program.name}"
+    if not program.is_up:
+        stopped = datetime.fromtimestamp(told.stopped, UTC) if told.stopped else None
+        evidence = told.problem or (f"exit code {told.exit_status}" if told.stopped else "it has not run yet")
+        todo = log if told.state in ("STARTING", "BACKOFF") else f"cmux restart {program.name}; {log}"
+        yield Finding(program.sign, f"{program.name} is {told.state.lower()}", evidence, todo, stopped)
+    status = program.own_status
+    if program.hangs and status:
+        evidence = f"pid {told.pid}, cycle {status.cycle} was the last, one is due every {status.interval_s:g} s"
+        since = now - timedelta(seconds=status.age_s)
+        yield Finding("bad", f"{program.name} completes no cycles", evidence, f"cmux restart {program.name}", since)
+    if program.is_outdated and status:
+        evidence = f"runs {status.code}, the disk has {program.current_code}"
+        yield Finding("degraded", f"{program.name} runs older code", evidence, f"cmux restart {program.name}")
+
+
+def _about_health(condition: Condition) -> Iterator[Finding]:
+    if condition.health is None:
+        yield Finding("bad", "the API does not answer", condition.unanswered, "cmux logs api")
+        return
+    body = condition.health.body
+    if body.get("service") != "cmux":
+        evidence = f"{condition.conf.host}:{condition.conf.port} answers, but says nothing of cmux"
+        yield Finding("bad", "a stranger answers on our port", evidence, "cmux doctor")
+    frontend = body.get("frontend")
+    if isinstance(frontend, dict) and frontend.get("status") not in ("healthy", "absent"):
+        yield _about_frontend(frontend)
+    if body.get("status") != "healthy" and not _is_explained(body):
+        yield Finding("degraded", f"the API says {body.get('status')}", f"HTTP {condition.health.code}", "cmux health")
+
+
+def _about_frontend(frontend: Mapping[str, Any]) -> Finding:
+    why = frontend.get("reason") or frontend.get("evidence") or frontend.get("status")
+    return Finding("degraded", f"the frontend is {frontend.get('status')}", str(why), "cmux logs health_checker")
+
+
+def _is_explained(body: Mapping[str, Any]) -> bool:
+    """Whether the findings before this one say already why the API is not content."""
+    frontend = body.get("frontend")
+    return isinstance(frontend, dict) and frontend.get("status") not in ("healthy", "absent")
