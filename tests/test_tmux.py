@@ -336,6 +336,11 @@ def test_many_at_once_all_open_in_one_session(conf: Settings) -> None:
     assert sorted(windows(conf)) == [("cmux", f"w{n}") for n in range(6)]
 
 
+def test_names_of_any_script_are_kept(conf: Settings) -> None:
+    for name in ("परीक्षक", "рабочий-1", "测试"):
+        assert tmux.open_window(conf, name, command=FOREVER).window == name
+
+
 def test_a_window_in_a_session_of_the_users_leaves_the_session_his(conf: Settings, shell: Tmux) -> None:
     shell("new-session", "-d", "-s", "cmux", "-n", "mine", *FOREVER)
 
@@ -488,6 +493,15 @@ def test_the_last_window_may_go_and_tmux_can_still_be_asked(conf: Settings) -> N
 def unknown_kind(conf: Settings) -> str | None:
     answer = tmux.observe(conf)
     return answer.kind if isinstance(answer, Unknown) else None
+
+
+def test_a_pane_beside_an_ended_one_stays(conf: Settings, shell: Tmux) -> None:
+    pane = tmux.open_window(conf, "worker-a", command=FOREVER)
+    shell("split-window", "-d", "-t", pane.pane_id, *FOREVER)
+
+    assert tmux.end_pane(conf, pane.pane_id)
+
+    assert [left.window_id for left in seen(conf).panes] == [pane.window_id]
 
 
 def test_a_released_server_stays_while_the_user_has_sessions_in_it(conf: Settings, shell: Tmux) -> None:

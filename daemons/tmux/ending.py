@@ -9,6 +9,7 @@ from daemons.settings import Settings
 from daemons.tmux.command import (
     ANOTHER_SERVER,
     LEAVING,
+    PANE_ID,
     SESSION_ID,
     WINDOW_ID,
     TmuxUnavailable,
@@ -25,6 +26,11 @@ def end_window(conf: Settings, window_id: str, *, server: str | None = None) -> 
     Its processes get SIGHUP from tmux; those that ignore it live on, so end the process tree first.
     """
     return _end(conf, server, f"kill-window -t {checked_id(WINDOW_ID, window_id)}")
+
+
+def end_pane(conf: Settings, pane_id: str, *, server: str | None = None) -> bool:
+    """End the pane *pane_id*, and its window when it is the only one there; else like `end_window`."""
+    return _end(conf, server, f"kill-pane -t {checked_id(PANE_ID, pane_id)}")
 
 
 def end_session(conf: Settings, session_id: str, *, server: str | None = None) -> bool:

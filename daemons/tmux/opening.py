@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import shlex
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,6 @@ Command = tuple[str, ...] | str | None
 
 _TRIES = 8
 _SERVER_UP_S = 3.0
-_NAME = re.compile(r"[^\W_][\w.:/@+-]{0,127}")
 
 
 class NameTaken(Exception):
@@ -37,12 +37,18 @@ def place(conf: Settings, agent_id: str) -> tuple[str, str]:
         session, window = conf.session, agent_id
     if "." in session:
         raise ValueError(f"session {session!r} of agent {agent_id!r} holds a '.': tmux has no such sessions; use '-'")
-    if not (_NAME.fullmatch(session) and _NAME.fullmatch(window)):
+    if not (_is_name(session) and _is_name(window)):
         raise ValueError(
             f"agent {agent_id!r} names no window; allowed: name or session:name, each of 1-128 letters, digits and "
             ". _ : / @ + -, starting with a letter or digit"
         )
     return session, window
+
+
+def _is_name(text: str) -> bool:
+    # No '#', so never a format; no quote, no space, no control character. Marks (M…) are parts of letters.
+    plain = all(char in "._:/@+-" or char.isalnum() or unicodedata.category(char)[0] == "M" for char in text)
+    return plain and 0 < len(text) <= 128 and text[0].isalnum()
 
 
 def open_window(
