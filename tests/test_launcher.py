@@ -65,14 +65,23 @@ def test_it_leaves_a_supervisord_that_hangs_on_nobody(launched: Record) -> None:
     assert seen.terminal == 0
 
 
-def test_it_carries_the_suites_marker_and_the_home_and_so_do_its_programs(conf: Settings, launched: Record) -> None:
-    def programs() -> list[int]:
-        return [program.pid for program in Rpc(conf).processes() if program.pid]
+def test_it_carries_the_suites_marker_and_the_home_and_so_do_its_programs(
+    conf: Settings, launch: Launch, home: Path
+) -> None:
+    (home / "conf").mkdir()
+    (home / "conf" / "cmux.conf").write_text("[service:web]\ncommand = sleep 1000\n", encoding="utf-8")
+    launch()
 
-    pids = [launched.supervisord.pid, *eventually(programs)]
+    def web() -> int:
+        found = {program.name: program for program in Rpc(conf).processes()} if Rpc(conf).poke() else {}
+        return found["service-web"].pid if found and found["service-web"].state == "RUNNING" else 0
 
-    for environment in map(environment_of, pids):
-        assert environment["CMUX_SUITE_ID"] == launched.suite_id == suite.known_id(conf)
+    pid = eventually(web)
+    record = suite.running(conf)
+    assert record
+
+    for environment in map(environment_of, (record.supervisord.pid, pid)):
+        assert environment["CMUX_SUITE_ID"] == record.suite_id == suite.known_id(conf)
         assert environment["CMUX_HOME"] == str(conf.home)
         assert environment["CMUX_PORT"] == str(conf.port)
 
@@ -135,18 +144,18 @@ def test_a_second_one_is_refused_by_name(conf: Settings, launch: Launch, launche
     assert suite.running(conf) == launched
 
 
-def test_the_agent_that_started_it_is_forgotten_and_a_relative_conf_means_the_same_file(
+def test_the_window_that_it_was_started_from_is_forgotten_and_a_relative_conf_means_the_same_file(
     conf: Settings, launch: Launch, tmp_path: Path
 ) -> None:
     (tmp_path / "my.conf").write_text("[cmux]\nCMUX_SESSION = other\n", encoding="utf-8")
 
-    launch(CMUX_CONF="my.conf", CMUX_AGENT_ID="worker-1")
+    launch(CMUX_CONF="my.conf", CMUX_AGENT_ID="worker-1", TMUX="/tmp/x,1,0", TMUX_PANE="%1")
 
     record = suite.running(conf)
     assert record
     environment = environment_of(record.supervisord.pid)
     assert environment["CMUX_CONF"] == str(tmp_path / "my.conf")
-    assert "CMUX_AGENT_ID" not in environment
+    assert not environment.keys() & {"CMUX_AGENT_ID", "TMUX", "TMUX_PANE"}
     assert record.session == "other"
 
 

@@ -40,7 +40,7 @@ DOORS = {
         "daemons/processes/*",
         "daemons/health_checker/*",
         "daemons/cli/*",
-        "daemons/start.py",
+        "daemons/start/*",
     },
 }
 

@@ -76,7 +76,9 @@ def _environment(conf: Settings) -> dict[str, str]:
     environment = settings.child_environment(CMUX_HOME=str(conf.home), CMUX_SUITE_ID=suite.suite_id(conf))
     if "CMUX_CONF" in environment:
         environment["CMUX_CONF"] = os.path.abspath(environment["CMUX_CONF"])
-    environment.pop("CMUX_AGENT_ID", None)  # started from an agent's window, the suite is still not that agent
+    # Started from an agent's window, the suite is still neither that agent nor a part of the window.
+    for name in ("CMUX_AGENT_ID", "TMUX", "TMUX_PANE"):
+        environment.pop(name, None)
     return environment
 
 

@@ -1,0 +1,136 @@
+"""Starting a home's suite, once, and waiting until all of it is healthy.
+
+    start.lock ---------------------------------------------------------------------------------.
+    stop.lock ------------------------------------------------------.                           |
+      leftovers ended -> strangers on our ports? -> launcher -> record -> wait, looking at all parts
+
+Two starts at once make one suite: the second waits for the first, and finds it running. Nothing is started while a stop
+is under way, and a stop that comes while a start waits has its way.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import Literal
+
+from daemons import clock, files, processes, settings, suite, supervisor
+from daemons.files import LockBusy, StorageError
+from daemons.processes import Ended
+from daemons.settings import Settings
+from daemons.start.leftovers import end_leftovers
+from daemons.start.readiness import Part, Waiting
+from daemons.start.strangers import strangers
+from daemons.suite import Record
+
+__all__ = ["Outcome", "Part", "Report", "start"]
+
+WAIT_S = 30.0
+_LAUNCH_WITHIN_S = 20.0
+
+Outcome = Literal["started", "running already", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How a start went. *problem* is one line, empty when *healthy*; *ended* is what a dead suite had left running."""
+
+    outcome: Outcome
+    healthy: bool
+    problem: str
+    parts: tuple[Part, ...]
+    ended: tuple[Ended, ...]
+    url: str
+    took_s: float
+
+
+class _Refused(Exception):
+    """The suite is not started. The text is one line."""
+
+
+def start(conf: Settings, *, wait_s: float = WAIT_S) -> Report:
+    """Start the suite of this home unless it runs, and wait up to *wait_s* until every part of it is healthy.
+
+    Programs that somebody stopped are started again. Never raises for what can go wrong outside: the report says it.
+    """
+    began = clock.monotonic()
+    ended: tuple[Ended, ...] = ()
+    outcome: Outcome = "refused"
+    parts: tuple[Part, ...] = ()
+    try:
+        files.private_dir(conf.run_dir)
+        with files.lock(suite.start_lock(conf), timeout_s=wait_s):
+            record, outcome, ended = _launched(conf)
+            parts, problem = Waiting(conf, record).until_healthy(began + wait_s)
+    except (_Refused, StorageError, LockBusy) as reason:
+        problem = str(reason)
+    return Report(outcome, not problem, problem, parts, ended, _url(conf), clock.monotonic() - began)
+
+
+def _url(conf: Settings) -> str:
+    host = f"[{conf.host}]" if ":" in conf.host else conf.host
+    return f"http://{host}:{conf.port}/"
+
+
+def _launched(conf: Settings) -> tuple[Record, Outcome, tuple[Ended, ...]]:
+    """The suite that runs when this returns: the one from before, or a new one."""
+    if record := suite.running(conf):
+        _same_settings(conf, record)
+        return record, "running already", ()
+    try:
+        with files.lock(suite.stop_lock(conf), timeout_s=0.0):
+            return _launch(conf)
+    except LockBusy as busy:
+        raise _Refused(f"a stop is under way ({busy.holder}); start again when it has finished") from None
+
+
+def _same_settings(conf: Settings, record: Record) -> None:
+    then = (record.host, record.port, record.session, record.tmux_socket)
+    now = (conf.host, conf.port, conf.session, conf.tmux_socket)
+    if then != now:
+        raise _Refused(
+            f"the suite runs with other settings ({record.host}:{record.port}, session {record.session}) than these "
+            f"({conf.host}:{conf.port}, session {conf.session}): cmux restart"
+        )
+
+
+def _launch(conf: Settings) -> tuple[Record, Outcome, tuple[Ended, ...]]:
+    ended = end_leftovers(conf)
+    if staying := [each for each in ended if not each.gone]:
+        names = ", ".join(processes.describe(each.pid) for each in staying)
+        raise _Refused(f"a suite that was killed left {names}, which cannot be ended: {staying[0].left}")
+    if taken := strangers(conf):
+        raise _Refused("; ".join(taken))
+    _clear_socket(conf)
+    return _run_launcher(conf), "started", ended
+
+
+def _clear_socket(conf: Settings) -> None:
+    """A socket that a dead supervisord left costs the next one 0.3 s; one that is answered is somebody's."""
+    if supervisor.Rpc(conf).poke():
+        place = supervisor.socket_path(conf)
+        raise _Refused(f"a supervisord that is not this suite's answers on {place}; end it, or move that file away")
+    files.discard(supervisor.socket_path(conf))
+
+
+def _run_launcher(conf: Settings) -> Record:
+    launcher = [sys.executable, "-P", "-m", "daemons.launcher"]
+    environment = settings.child_environment(CMUX_HOME=str(conf.home))
+    try:
+        told = subprocess.run(
+            launcher,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_LAUNCH_WITHIN_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise _Refused(f"the launcher did not finish within {_LAUNCH_WITHIN_S:g} s; is the disk stuck?") from None
+    record = suite.read(conf)
+    if told.returncode != 0 or record is None:
+        lines = os.fsdecode(told.stderr).strip().splitlines() or [f"exit code {told.returncode}, and no word"]
+        raise _Refused(lines[-1])
+    return record

@@ -1,0 +1,49 @@
+"""What an earlier suite of this home left running when its supervisord was killed, and ending it.
+
+The programs end with supervisord by themselves; a service's workers, or a program that had no time to ask for that, may
+not. Agents in tmux windows are no leftovers: they carry the marker too, and they outlive a supervisord on purpose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+from daemons import clock, processes, suite
+from daemons.processes import Ended, Handle, Table
+from daemons.settings import Settings
+
+
+def end_leftovers(conf: Settings) -> tuple[Ended, ...]:
+    """End them by identity: SIGTERM, the grace of the settings, SIGKILL, within the stop's deadline.
+
+    Call it under the stop lock and only when no suite runs.
+    """
+    known = suite.known_id(conf)
+    if known is None:
+        return ()
+    record = suite.read(conf)
+    cgroup = Path(record.cgroup) if record and record.cgroup else None
+
+    def evidence(looked: Table) -> set[int]:
+        return _left_behind(known, cgroup, looked)
+
+    def look(held: Collection[int]) -> list[Handle]:
+        return processes.hold_all(evidence(processes.table()) - set(held), evidence)
+
+    deadline_s = clock.monotonic() + conf.stop_timeout_s
+    return processes.end(look(()), grace_s=conf.stop_grace_s, deadline_s=deadline_s, again=look)
+
+
+def _left_behind(suite_id: str, cgroup: Path | None, looked: Table) -> set[int]:
+    roots = processes.marked(suite_id, looked) | (processes.cgroup_pids(cgroup) if cgroup else set())
+    found = processes.tree(roots, looked) - processes.own_line(looked)
+    return {pid for pid in found if not _is_of_a_window(pid, looked)}
+
+
+def _is_of_a_window(pid: int, looked: Table) -> bool:
+    """Whether it runs, or was started, in a tmux window: the launcher takes TMUX_PANE from all that it starts."""
+    above = [pid, *processes.ancestors(pid, looked)]
+    return any(processes.is_tmux_server(looked[at]) for at in above if at in looked) or (
+        processes.environment_value(looked[pid], "TMUX_PANE") is not None
+    )
