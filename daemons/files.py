@@ -74,9 +74,10 @@ def reached(step: str) -> None:
 
 
 def private_dir(path: Path) -> Path:
-    """Make *path* (and what is missing above it) a folder of mode 0700. StorageError when that cannot be."""
+    """Make *path*, and each folder above it that is missing, with mode 0700. StorageError when that cannot be."""
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in [*(above for above in reversed(path.parents) if not above.exists()), path]:
+            folder.mkdir(mode=0o700, exist_ok=True)  # `parents=True` would make those above with the umask's mode
         if stat.S_IMODE(path.stat().st_mode) & 0o077:
             path.chmod(0o700)
     except OSError as cause:
@@ -204,6 +205,7 @@ def write_all(fd: int, data: bytes) -> None:
 
 _RENAME_EXCHANGE = 2
 _AT_FDCWD = -100
+_libc = ctypes.CDLL(None, use_errno=True)  # once: opening it anew costs as much as the exchange itself
 _NOT_HERE = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
@@ -212,10 +214,9 @@ def exchange(a: Path, b: Path) -> bool:
 
     False where the system or this file system cannot; then nothing has changed. StorageError for every other reason.
     """
-    libc = ctypes.CDLL(None, use_errno=True)
-    if not hasattr(libc, "renameat2"):
+    if not hasattr(_libc, "renameat2"):
         return False
-    if libc.renameat2(_AT_FDCWD, os.fsencode(a), _AT_FDCWD, os.fsencode(b), _RENAME_EXCHANGE) == 0:
+    if _libc.renameat2(_AT_FDCWD, os.fsencode(a), _AT_FDCWD, os.fsencode(b), _RENAME_EXCHANGE) == 0:
         reached("exchange.done")
         return True
     number = ctypes.get_errno()
@@ -291,6 +292,9 @@ def sync_data(fd: int, path: Path) -> None:
 # -- locks ------------------------------------------------------------------------------------------------------------
 
 
+_TRY = portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING
+
+
 @contextmanager
 def lock(path: Path, *, timeout_s: float = 5.0) -> Iterator[None]:
     """Hold the lock file *path* (`flock`, so that shell scripts can take it too).
@@ -332,7 +336,7 @@ def _flock_within(fd: int, timeout_s: float) -> bool:
     (1 against 737 updates a process). Given up, the thread closes *fd* the moment that it gets the lock.
     """
     try:
-        portalocker.lock(fd, portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING)
+        portalocker.lock(fd, _TRY)
     except portalocker.LockException:
         if timeout_s <= 0:
             os.close(fd)

@@ -286,3 +286,4 @@ def test_private_folders_are_closed_to_others(tmp_path):
 
     for path in (tmp_path / "new" / "inner", tmp_path / "open"):
         assert stat.S_IMODE(files.private_dir(path).stat().st_mode) == 0o700
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
