@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import argparse
 import importlib
-from collections.abc import Mapping, Sequence
-from typing import NoReturn, Protocol, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn, Protocol, cast
 
 from daemons.cli.screen import Screen
 from daemons.settings import Settings
@@ -92,7 +92,6 @@ def parser_of(name: str) -> argparse.ArgumentParser:
         description=summary[0].upper() + summary[1:] + ".",
         epilog=_examples(command.EXAMPLES),
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     command.configure(parser)
     add_json(parser)
@@ -106,13 +105,28 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def subcommands(parser: argparse.ArgumentParser) -> Callable[..., argparse.ArgumentParser]:
+    """What adds a sub-command to *parser*; its name arrives as `options.what`, None when none was given."""
+    made = parser.add_subparsers(dest="what", metavar="WHAT", parser_class=_Parser)
+
+    def add(name: str, summary: str) -> argparse.ArgumentParser:
+        added = made.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        add_json(added)
+        return added
+
+    return add
+
+
 def _examples(examples: Sequence[tuple[str, str]]) -> str:
     width = max(len(line) for line, _ in examples)
     return "examples:\n" + "\n".join(f"  {line:<{width}}   {what}" for line, what in examples)
 
 
 class _Parser(argparse.ArgumentParser):
-    """Wrong usage becomes one line with a way out, and JSON where JSON was asked for."""
+    """Wrong usage becomes one line with a way out, and JSON where JSON was asked for. No word may be shortened."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"allow_abbrev": False, **options})
 
     def error(self, message: str) -> NoReturn:
         raise Refused(f"{message}; see: {self.prog} --help", USAGE)

@@ -7,14 +7,13 @@ nothing changes anything.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, Literal
 
-from daemons import clock, loop, suite, supervisor
-from daemons.cli import asking
-from daemons.cli.asking import NoAnswer, Reply
+from daemons import asking, clock, loop, suite, supervisor
+from daemons.asking import NoAnswer, Reply
 from daemons.cli.screen import Sign
 from daemons.loop import Status
 from daemons.settings import Settings
@@ -86,7 +85,6 @@ class Condition:
     unreachable: str = ""
     health: Reply | None = None
     unanswered: str = ""
-    extra: Mapping[str, object] = field(default_factory=dict)
 
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
@@ -122,6 +120,19 @@ def _programs(conf: Settings) -> tuple[Program, ...]:
     order = {name: index for index, name in enumerate(supervisor.PROGRAMS)}
     told.sort(key=lambda program: (order.get(program.name, len(order)), program.name))
     return tuple(Program(state.name, state, loop.read_status(conf, state.name), current) for state in told)
+
+
+def told(condition: Condition) -> list[dict[str, object]]:
+    """The findings, for a program."""
+    return [
+        {
+            "what": finding.what,
+            "evidence": finding.evidence,
+            "todo": finding.todo,
+            "since": clock.stamp(finding.since) if finding.since else None,
+        }
+        for finding in condition.findings
+    ]
 
 
 # -- what is not well -------------------------------------------------------------------------------------------------
