@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from collections.abc import Iterable, Sequence
@@ -23,10 +24,14 @@ PANE_ID = re.compile(r"%\d+")
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """tmux could not be asked: why, as one line for a person. Says nothing about what exists."""
+    """tmux could not be asked: why, as one line for a person. Says nothing about what exists.
+
+    *lost_server*: the pid of a server that lives although its socket file is gone, with all its windows.
+    """
 
     kind: Kind
     reason: str
+    lost_server: int | None = None
 
 
 class TmuxUnavailable(Exception):
@@ -112,6 +117,12 @@ def _sequence(commands: Iterable[Sequence[str]]) -> list[str]:
         words += [";"] if words else []
         words += [f"{word[:-1]}\\;" if word.endswith(";") else word for word in command]
     return words
+
+
+def socket_path(conf: Settings) -> Path:
+    """Where the server that *conf* names has its socket, by tmux's own rule."""
+    folder = Path(environment().get("TMUX_TMPDIR") or "/tmp")  # noqa: S108 - tmux's choice, it makes it private
+    return Path(os.path.realpath(folder)) / f"tmux-{os.getuid()}" / (conf.tmux_socket or "default")
 
 
 def client(conf: Settings) -> list[str]:

@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from dataclasses import dataclass
+from pathlib import Path
 
+from daemons import processes
 from daemons.settings import Settings
-from daemons.text import safe
-from daemons.tmux.command import ANOTHER_SERVER, PANE_ID, SESSION_ID, WINDOW_ID, Answer, Unknown, on_server, run
+from daemons.text import decode, safe
+from daemons.tmux.command import (
+    ANOTHER_SERVER,
+    PANE_ID,
+    SESSION_ID,
+    WINDOW_ID,
+    Answer,
+    Unknown,
+    on_server,
+    run,
+    socket_path,
+)
 
 LOOK_TIMEOUT_S = 3.0
+_SERVER = re.compile(r"\d+@\d+")
+_LISTENS = "00010000"
 
 
 @dataclass(frozen=True, slots=True)
 class Pane:
     """One pane as tmux tells it. Its texts are by strangers: make them safe before showing them.
 
-    *agent* and *suite* are tags that `open_window` left; *session_suite* only that of the session. Times are Unix
-    seconds; *activity* is the window's last output.
+    *dead*: its command has ended, and nothing of it is left but how. *agent* and *suite* are tags that `open_window`
+    left; *session_suite* only that of the session. Times are Unix seconds; *activity* is the window's last output.
+    *server* names the life of its server (`pid@start`): ids mean something only together with it.
     """
 
     session: str
@@ -38,20 +54,19 @@ class Pane:
     agent: str
     suite: str
     session_suite: str
+    server: str
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A complete answer of one tmux server. Pane and window ids mean something only together with *server*."""
+    """A complete answer of one tmux server; *server* names its life (`pid@start`)."""
 
-    server_pid: int
-    server_started: int
+    server: str
     panes: tuple[Pane, ...]
 
     @property
-    def server(self) -> str:
-        """Names this server's life: `pid@start`. Ids begin anew with the next server."""
-        return f"{self.server_pid}@{self.server_started}"
+    def server_pid(self) -> int:
+        return int(self.server.partition("@")[0])
 
 
 # Ids and numbers first, where no text of others can stand; then the texts, between marks that are drawn anew for each
@@ -81,13 +96,13 @@ def observe(conf: Settings, *, timeout_s: float = LOOK_TIMEOUT_S) -> Seen | Unkn
     mark = secrets.token_hex(8)
     answer = run(
         conf,
-        ("display-message", "-p", f"#{{pid}},#{{start_time}}{mark}"),
+        head(mark),
         ("list-sessions", "-F", mark),
         ("list-panes", "-a", "-F", row(mark)),
         timeout_s=timeout_s,
     )
     if isinstance(answer, Unknown):
-        return answer
+        return _with_lost_server(conf, answer)
     try:
         return _understood(answer, mark)
     except ValueError:
@@ -99,13 +114,43 @@ def observe(conf: Settings, *, timeout_s: float = LOOK_TIMEOUT_S) -> Seen | Unkn
 def _understood(answer: Answer, mark: str) -> Seen | Unknown:
     if answer.code != 0 and not answer.out:
         return answer.unknown()
-    head, *rows, _end = answer.out.split(f"{mark}\n")
-    panes = [row for row in rows if row]
+    server, *rows, _end = answer.out.split(f"{mark}\n")
     # `list-panes -a` is refused when there is no session to start from; that list-sessions gave none proves the rest.
     if answer.code != 0 and (rows or not answer.error.startswith("no current target")):
         return answer.unknown()
-    pid, started = head.split(",")
-    return Seen(int(pid), int(started), tuple(pane_from(row, mark) for row in panes))
+    panes = tuple(pane_from(row, mark, checked_server(server)) for row in rows if row)
+    return Seen(checked_server(server), panes)
+
+
+def _with_lost_server(conf: Settings, unknown: Unknown) -> Unknown:
+    """*unknown*, and whether there is a server that only lost its socket file (`rm -rf /tmp/*` does that)."""
+    pid = _listening_without_a_file(socket_path(conf)) if unknown.kind == "no_server" else None
+    if pid is None:
+        return unknown
+    reason = f"tmux's socket {socket_path(conf)} was removed, but its server lives: `kill -USR1 {pid}` brings it back"
+    return Unknown("no_server", reason, lost_server=pid)
+
+
+def _listening_without_a_file(path: Path) -> int | None:
+    if path.exists():
+        return None
+    rows = decode(Path("/proc/net/unix").read_bytes()).splitlines() if Path("/proc/net/unix").exists() else []
+    # `0000000000000000: 00000002 00000000 00010000 0001 01 12345 /tmp/tmux-0/default`
+    cells = [row.split(maxsplit=7) for row in rows]
+    inodes = [int(cell[6]) for cell in cells if len(cell) == 8 and cell[3] == _LISTENS and cell[7] == str(path)]
+    pids = [pid for holders in processes.holders(inodes).values() for pid in holders] if inodes else []
+    return pids[0] if pids else None
+
+
+def head(mark: str) -> tuple[str, ...]:
+    """The command that names the server."""
+    return ("display-message", "-p", f"#{{pid}}@#{{start_time}}{mark}")
+
+
+def checked_server(text: str) -> str:
+    if not _SERVER.fullmatch(text):
+        raise ValueError(text)
+    return text
 
 
 def row(mark: str) -> str:
@@ -113,7 +158,7 @@ def row(mark: str) -> str:
     return mark.join([numbers, *(f"#{{{name}}}" for name in _TEXTS)]) + mark
 
 
-def pane_from(row: str, mark: str) -> Pane:
+def pane_from(row: str, mark: str, server: str) -> Pane:
     """One row as a Pane. ValueError when it is none."""
     numbers, session, window, command, title, agent, window_suite, session_suite = row.split(mark)
     window_id, session_id, pane_id, *rest = numbers.split(",")
@@ -122,6 +167,10 @@ def pane_from(row: str, mark: str) -> Pane:
     pid, index, dead, status, signal, dead_at, activity, created = (int(n) if n else None for n in rest)
     if pid is None:
         raise ValueError(row)
+    if dead and status is None and signal is None:
+        # Its terminal is closed, but tmux has not collected the process yet: perhaps it lives on, without terminal.
+        # (Before tmux 3.3 a signal isn't told; then the process has gone.)
+        dead = processes.read(pid) is None
     return Pane(
         session=session,
         session_id=session_id,
@@ -141,12 +190,13 @@ def pane_from(row: str, mark: str) -> Pane:
         agent=agent,
         suite=window_suite or session_suite,
         session_suite=session_suite,
+        server=server,
     )
 
 
-def last_lines(conf: Settings, pane: Pane, server: str, *, lines: int = 100) -> str | Unknown:
+def last_lines(conf: Settings, pane: Pane, *, lines: int = 100) -> str | Unknown:
     """The last *lines* lines that *pane* shows, its history included. Text by strangers."""
-    answer = on_server(conf, server, f"capture-pane -p -J -t {pane.pane_id} -S -{lines:d}")
+    answer = on_server(conf, pane.server, f"capture-pane -p -J -t {pane.pane_id} -S -{lines:d}")
     if isinstance(answer, Unknown):
         return answer
     return answer.unknown() if answer.code != 0 or answer.out.startswith(ANOTHER_SERVER) else answer.out.rstrip()

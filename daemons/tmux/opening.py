@@ -13,9 +13,9 @@ from pathlib import Path
 from daemons import clock, files, processes
 from daemons.settings import Settings
 from daemons.text import safe
-from daemons.tmux.command import CHANGE_TIMEOUT_S, Answer, TmuxUnavailable, Unknown, client, environment, run
+from daemons.tmux.command import CHANGE_TIMEOUT_S, TmuxUnavailable, Unknown, client, environment, run
 from daemons.tmux.ending import end_window
-from daemons.tmux.look import Pane, Seen, observe, pane_from, row
+from daemons.tmux.look import Pane, Seen, checked_server, head, observe, pane_from, row
 
 Command = tuple[str, ...] | str | None
 
@@ -117,26 +117,42 @@ _AGAIN = re.compile(r"duplicate session|index \d+ in use|can't find (session|win
 
 
 def _open(conf: Settings, new: _New) -> Pane:
-    ours = False
+    our_server = False
+    unknown = Unknown("failed", "tmux opened no window")
     for attempt in range(_TRIES):
         seen = observe(conf)
-        if isinstance(seen, Unknown) and seen.kind != "no_server":
-            raise TmuxUnavailable(seen)
-        if isinstance(seen, Unknown) and not ours:
-            ours = True
+        if isinstance(seen, Unknown) and seen.kind == "no_server" and not seen.lost_server and not our_server:
+            our_server = True
             seen = _started_server(conf)
-        panes = seen.panes if isinstance(seen, Seen) else ()
-        ended = _ended_of_the_same_name(new, panes)
-        mark = secrets.token_hex(8)
-        answer = run(conf, *_opening(new, panes, mark, our_server=ours), cwd=new.cwd)
-        if isinstance(answer, Answer) and answer.code == 0:
-            _clear_away(conf, ended, seen)
-            return pane_from(answer.out.removesuffix(f"{mark}\n"), mark)
-        unknown = answer if isinstance(answer, Unknown) else answer.unknown()
-        if unknown.kind == "timeout" or not (unknown.kind == "no_server" or _AGAIN.search(unknown.reason)):
+        if isinstance(seen, Unknown) and (seen.kind != "no_server" or seen.lost_server):
+            # Beside a server that lost its socket a second one would hide all windows of the first for good. One that
+            # is leaving looks the same for a moment.
+            opened: Pane | Unknown = seen
+        else:
+            opened = _opened(conf, new, seen, our_server=our_server)
+        if isinstance(opened, Pane):
+            return opened
+        unknown = opened
+        if unknown.kind != "no_server" and not _AGAIN.search(unknown.reason):
             break
         clock.pause(0.05 * (attempt + 1))
     raise TmuxUnavailable(unknown)
+
+
+def _opened(conf: Settings, new: _New, seen: Seen | Unknown, *, our_server: bool) -> Pane | Unknown:
+    panes = seen.panes if isinstance(seen, Seen) else ()
+    ended = _ended_of_the_same_name(new, panes)
+    mark = secrets.token_hex(8)
+    answer = run(conf, *_opening(new, panes, mark, our_server=our_server), cwd=new.cwd)
+    if isinstance(answer, Unknown):
+        return answer
+    if answer.code != 0:
+        return answer.unknown()
+    server, opened, _end = answer.out.split(f"{mark}\n")
+    for pane in ended:
+        # After the new window is open: ending a session's only window would end the session, perhaps the server.
+        end_window(conf, pane.window_id, server=pane.server)
+    return pane_from(opened, mark, checked_server(server))
 
 
 # A supervised program has 077; what people do in windows is not the suite's state and gets the usual mask.
@@ -165,13 +181,6 @@ def _ended_of_the_same_name(new: _New, panes: Iterable[Pane]) -> list[Pane]:
     return same
 
 
-def _clear_away(conf: Settings, ended: Iterable[Pane], seen: Seen | Unknown) -> None:
-    # After the new window is open: ending a session's only window would end the session, perhaps the server.
-    if isinstance(seen, Seen):
-        for pane in ended:
-            end_window(conf, pane.window_id, server=seen.server)
-
-
 def _opening(new: _New, panes: Sequence[Pane], mark: str, *, our_server: bool) -> list[Sequence[str]]:
     """One sequence, so that nothing comes between the new window and its options: tmux runs it in one go, and a
     command that ends within a millisecond still leaves its exit status."""
@@ -191,6 +200,7 @@ def _opening(new: _New, panes: Sequence[Pane], mark: str, *, our_server: bool) -
         commands += [("set-option", "-s", "exit-empty", "off"), ("set-option", "-s", "@cmux_server", new.suite)]
     return [
         *commands,
+        head(mark),
         ("set-option", "-w", "-t", target, "remain-on-exit", "on"),
         ("set-option", "-w", "-t", target, "@cmux_window", new.suite),
         ("set-option", "-w", "-t", target, "@agent", new.agent),

@@ -1,0 +1,31 @@
+"""Agents: open one, end one with its whole tree, and what is so of each against what is wanted.
+
+    registry entry ──┐
+                     ├──▶ Look.at() -> Sighting: running, exited, gone, unknown, unwatched, each with its evidence
+    tmux.observe() ──┘
+
+An entry remembers which pane of which tmux server the agent lives in, so a window that was renamed or moved is still
+the same agent, and the same ids on a later server are not. "Gone" is only ever said by the server that would know.
+"""
+
+from __future__ import annotations
+
+from daemons.agents.ending import EndReport, NoSuchAgent, Protected, end_agent
+from daemons.agents.opening import open_agent
+from daemons.agents.sighting import Look, Sighting, State, fields_of
+from daemons.agents.view import heartbeats_path, last_observed, view
+
+__all__ = [
+    "EndReport",
+    "Look",
+    "NoSuchAgent",
+    "Protected",
+    "Sighting",
+    "State",
+    "end_agent",
+    "fields_of",
+    "heartbeats_path",
+    "last_observed",
+    "open_agent",
+    "view",
+]
