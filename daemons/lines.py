@@ -79,6 +79,22 @@ def count(fd: int, end: int) -> int:
     return found
 
 
+def end_of_last(fd: int) -> int:
+    """Where the last whole line of *fd* ends."""
+    start = os.fstat(fd).st_size
+    while start > 0:
+        end, start = start, max(0, start - 4096)
+        at = os.pread(fd, end - start, start).rfind(b"\n")
+        if at >= 0:
+            return start + at + 1
+    return 0
+
+
+def is_start(fd: int, offset: int) -> bool:
+    """Whether a line may start at *offset*: the start of the file, or right after a newline."""
+    return offset == 0 or os.pread(fd, 1, offset - 1) == b"\n"
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[int | None]:
     """The regular file *path* open for reading, or None when there is none.
@@ -266,6 +282,21 @@ def rewrite(fd: int, offset: int, line: bytes, path: Path) -> None:
     except OSError as cause:
         raise StorageError("sync", path, cause) from cause
     files.sync_data(fd, path)
+
+
+def make_durable(path: Path, line: Line) -> None:
+    """Make *line*, found in *path*, durable; the caller holds the lock.
+
+    Its writer may have died before the sync, or have been told that it failed: then a sync alone may say OK falsely.
+    """
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as cause:
+        raise StorageError("sync", path, cause) from cause
+    try:
+        rewrite(fd, line.start, line.raw, path)
+    finally:
+        os.close(fd)
 
 
 def _make_folder(path: Path) -> None:

@@ -25,7 +25,6 @@ ROTATE_AT_BYTES = 16 << 20
 ARCHIVES_KEPT = 64
 _KEPT_FOR_SLOW_CONSUMERS = 4
 _SHOWN = 100
-_BLOCK_BYTES = 4096
 
 
 @dataclass(slots=True)
@@ -152,7 +151,7 @@ class Mailbox:
             number = self.trail.next_number()
             if fd is None:
                 return Position(0, 0, file=number)
-            return position_at(fd, _end_of_lines(fd), file=number)
+            return position_at(fd, lines.end_of_last(fd), file=number)
 
     def rotate(self, *, timeout_s: float = 5.0) -> Path | None:
         """Move the mailbox to the archive; the next message starts a new one. Where it went; None: it was empty."""
@@ -175,20 +174,9 @@ class Mailbox:
                     continue
                 for found in lines.read(fd, stretch.offset, is_final=False):
                     if found.raw == line:
-                        self._make_durable(stretch.part.path, found)
+                        lines.make_durable(stretch.part.path, found)
                         return position_at(fd, found.start, file=stretch.part.number)
         return None
-
-    def _make_durable(self, path: Path, line: lines.Line) -> None:
-        """The writer may have died before its sync, or have been told that it failed: then only writing again helps."""
-        try:
-            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-        except OSError as cause:
-            raise StorageError("sync", path, cause) from cause
-        try:
-            lines.rewrite(fd, line.start, line.raw, path)
-        finally:
-            os.close(fd)
 
     def _rotate_if_large(self) -> None:
         try:
@@ -302,14 +290,3 @@ def _proof(claims: list[Claim], found: dict[str, list[Position]]) -> Proof:
         repeated=tuple(claim for claim in there if len(found[claim.digest]) > 1),
         missing=tuple(claim for claim in claims if not found[claim.digest]),
     )
-
-
-def _end_of_lines(fd: int) -> int:
-    """Where the last whole line of *fd* ends."""
-    start = os.fstat(fd).st_size
-    while start > 0:
-        end, start = start, max(0, start - _BLOCK_BYTES)
-        at = os.pread(fd, end - start, start).rfind(b"\n")
-        if at >= 0:
-            return start + at + 1
-    return 0
