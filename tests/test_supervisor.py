@@ -19,31 +19,14 @@ from daemons import files, settings, supervisor
 from daemons.settings import Settings
 from daemons.supervisor import Rpc, SupervisorDown, SupervisorRefused
 from tests.conftest import eventually
+from tests.stand_ins import WAITS, in_place_of_the_daemons, pids, run_supervisord, states, up
 
 BESIDE = Path(sys.executable).parent
-WAITS = "import signal; signal.pause()"
-STAND_IN = f"""
-[program:{{name}}]
-command=%(here)s/../.venv/bin/python -c "{WAITS}"
-directory=%(here)s/..
-autorestart=true
-stopasgroup=true
-killasgroup=true
-redirect_stderr=true
-stdout_logfile=%(here)s/../.cmux/logs/{{name}}.log
-"""
-
 Run = Callable[[Settings], "subprocess.Popen[bytes]"]
 
 
 def with_stand_ins(conf: Settings, checkout: Path) -> Settings:
-    """The settings with a checkout whose supervisord.conf is the real one, but for two programs that only wait."""
-    real = (settings.CODE / "conf" / "supervisord.conf").read_text(encoding="utf-8")
-    folder = checkout / "conf"
-    folder.mkdir(parents=True, exist_ok=True)
-    programs = "".join(STAND_IN.format(name=name) for name in ("one", "two"))
-    (folder / "supervisord.conf").write_text(real.partition("[program:")[0] + programs, encoding="utf-8")
-    return dataclasses.replace(conf, code=checkout)
+    return in_place_of_the_daemons(conf, checkout, {"one": WAITS, "two": WAITS})
 
 
 @pytest.fixture
@@ -57,10 +40,7 @@ def run() -> Iterator[Run]:
     running: list[tuple[subprocess.Popen[bytes], Rpc]] = []
 
     def starter(conf: Settings, rendered: Path | None = None) -> subprocess.Popen[bytes]:
-        rendered = rendered or supervisor.render(conf)
-        argv = [sys.executable, "-m", "supervisor.supervisord", "-n", "-s", "-c", str(rendered)]
-        # The umask is the launcher's part: in the foreground supervisord gives its own to the programs only.
-        child = subprocess.Popen(argv, cwd=conf.home, umask=0o077)
+        child = run_supervisord(conf, rendered)
         running.append((child, Rpc(conf)))
         return child
 
@@ -68,19 +48,6 @@ def run() -> Iterator[Run]:
     for child, rpc in running:
         child.terminate()
         eventually(lambda: not rpc.poke() and child.poll() is not None, within_s=20)  # noqa: B023  # ends in this turn
-
-
-def states(conf: Settings) -> dict[str, str]:
-    try:
-        return {program.name: program.state for program in Rpc(conf).processes()}
-    except SupervisorDown:
-        return {}
-
-
-def up(conf: Settings) -> bool:
-    """Whether every program of the suite executes. Asking wakes supervisord, so nothing waits for its second."""
-    found = states(conf)
-    return bool(found) and set(found.values()) <= {"STARTING", "RUNNING"}
 
 
 def supervisorctl(configuration: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -181,7 +148,7 @@ def test_programs_are_started_stopped_and_signalled(stand_ins: Settings, run: Ru
     rpc = Rpc(stand_ins)
     run(stand_ins)
     eventually(lambda: up(stand_ins))
-    before = {program.name: program.pid for program in rpc.processes()}
+    before = pids(stand_ins)
 
     rpc.stop("one", wait=True)
     rpc.stop("one")
@@ -190,14 +157,26 @@ def test_programs_are_started_stopped_and_signalled(stand_ins: Settings, run: Ru
     rpc.start("one")
     rpc.restart("two")
 
-    after = {program.name: program.pid for program in rpc.processes()}
-    assert all(after.values())
+    after = pids(stand_ins)
     assert after.keys() == before.keys()
     assert not set(after.values()) & set(before.values())
 
     eventually(lambda: set(states(stand_ins).values()) == {"RUNNING"})
     rpc.signal("two", signal.SIGKILL)
-    eventually(lambda: {program.name: program.pid for program in rpc.processes()}["two"] not in (0, after["two"]))
+    eventually(lambda: pids(stand_ins).get("two", after["two"]) != after["two"])
+
+
+def test_a_frozen_program_is_restarted_though_its_end_takes_longer_than_an_answer_may(
+    stand_ins: Settings, run: Run
+) -> None:
+    run(stand_ins)
+    eventually(lambda: set(states(stand_ins).values()) == {"RUNNING"})
+    frozen = pids(stand_ins)["one"]
+    os.kill(frozen, signal.SIGSTOP)
+
+    Rpc(stand_ins, timeout_s=1.0).restart("one")
+
+    assert pids(stand_ins)["one"] != frozen
 
 
 def test_a_program_that_does_not_exist_is_refused_by_name(stand_ins: Settings, run: Run) -> None:
@@ -297,7 +276,7 @@ class TestServices:
         run(declared)
         eventually(lambda: states(declared).get("service-web") == "RUNNING", but=lambda: states(declared))
 
-        pid = {program.name: program.pid for program in Rpc(declared).processes()}["service-web"]
+        pid = pids(declared)["service-web"]
 
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[:-1]
         assert [word.decode() for word in words] == [sys.executable, "-c", f"{WAITS} # 100% ;", ""]
@@ -307,13 +286,13 @@ class TestServices:
     def test_it_ends_with_its_supervisord_however_that_ends(self, declared: Settings, run: Run) -> None:
         child = run(declared)
         eventually(lambda: states(declared).get("service-web") == "RUNNING", but=lambda: states(declared))
-        pids = {program.name: program.pid for program in Rpc(declared).processes() if program.pid}
+        running = pids(declared)
 
         child.kill()
 
-        eventually(lambda: not Path(f"/proc/{pids['service-web']}").exists())
+        eventually(lambda: not Path(f"/proc/{running['service-web']}").exists())
         for stand_in in ("one", "two"):
-            os.kill(pids[stand_in], signal.SIGTERM)
+            os.kill(running[stand_in], signal.SIGTERM)
 
     def test_a_command_that_is_not_there_is_named(self, declared: Settings, run: Run) -> None:
         run(declared)

@@ -56,6 +56,7 @@ Answer = str | int | bool | list["Answer"] | dict[str, "Answer"]
 
 _ALREADY_STARTED = 60
 _NOT_RUNNING = 70
+_STILL_RUNNING = 91
 
 
 class Rpc:
@@ -83,10 +84,18 @@ class Rpc:
         """Stop a program, and keep it from being restarted; nothing when it does not run."""
         self._call_unless(_NOT_RUNNING, "stopProcess", name, wait)
 
-    def restart(self, name: str) -> None:
-        """Stop a program, wait until it has ended (SIGKILL after its stopwaitsecs), and start it again."""
-        self.stop(name, wait=True)
+    def restart(self, name: str, *, within_s: float = 20.0) -> None:
+        """Stop a program, wait until it has ended (SIGKILL after its stopwaitsecs), and start it again.
+
+        SupervisorRefused when it has not ended in time; it stays stopped then.
+        """
+        self.stop(name)
+        if not clock.wait_until(lambda: self._has_ended(name), within_s=within_s):
+            raise SupervisorRefused(_STILL_RUNNING, f"{name} has not ended within {within_s:g} s, and stays stopped")
         self.start(name)
+
+    def _has_ended(self, name: str) -> bool:
+        return all(program.pid == 0 for program in self.processes() if program.name == name)
 
     def signal(self, name: str, number: int) -> None:
         """Send a signal to a program's leader. supervisord is its parent: it can't hit a reused pid."""
