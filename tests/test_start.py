@@ -9,17 +9,19 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from daemons import files, processes, settings, start, suite, supervisor
+from daemons import asking, files, loop, processes, settings, start, suite, supervisor
 from daemons.settings import Settings
+from daemons.start import Report
 from daemons.start.leftovers import end_leftovers
 from daemons.supervisor import Rpc
 from tests.conftest import eventually, free_port
+from tests.stand_ins import WAITS, pids
 
-WAITS = "import signal; signal.pause()"
 # Deaf to SIGTERM, and so to the signal that its supervisord's death sends as well.
 DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.pause()"
 
@@ -64,13 +66,6 @@ def launch(conf: Settings) -> suite.Record:
     record = suite.running(conf)
     assert record
     return record
-
-
-def pids(conf: Settings) -> dict[str, int]:
-    try:
-        return {program.name: program.pid for program in Rpc(conf).processes() if program.pid}
-    except supervisor.SupervisorDown:
-        return {}
 
 
 def ignores(pid: int, number: signal.Signals) -> bool:
@@ -167,3 +162,98 @@ class TestLeftovers:
     def test_a_home_that_never_had_a_suite_has_none(self, ours: Settings) -> None:
         assert end_leftovers(ours) == ()
         assert not ours.state.exists()
+
+
+class TestAWholeSuite:
+    """All programs for real."""
+
+    @pytest.fixture
+    def started(self, ours: Settings) -> Report:
+        report = start.start(ours)
+        assert report.healthy, report
+        return report
+
+    def test_it_is_healthy_when_the_start_says_so(self, ours: Settings, started: Report) -> None:
+        assert started.outcome == "started"
+        assert {part.name for part in started.parts} == {"supervisord", *supervisor.PROGRAMS, "health"}
+        assert started.url == f"http://127.0.0.1:{ours.port}/"
+        assert asking.get(ours, "/api/webhooks/health").code == 200
+        assert {name: loop.read_status(ours, name).pid for name in supervisor.PROGRAMS} == pids(ours)
+
+    def test_starting_again_changes_nothing(self, ours: Settings, started: Report) -> None:
+        before = (suite.running(ours), pids(ours))
+
+        again = start.start(ours)
+
+        assert (again.outcome, again.healthy) == ("running already", True)
+        assert (suite.running(ours), pids(ours)) == before
+
+    def test_a_program_that_somebody_stopped_is_started_again(self, ours: Settings, started: Report) -> None:
+        Rpc(ours).stop("log_watcher", wait=True)
+
+        assert start.start(ours).healthy
+        assert "log_watcher" in pids(ours)
+
+    def test_other_settings_are_refused_while_it_runs(self, ours: Settings, started: Report) -> None:
+        refused = start.start(dataclasses.replace(ours, port=free_port()))
+
+        assert refused.outcome == "refused"
+        assert refused.problem.endswith(": cmux restart")
+
+    def test_two_starts_at_once_make_one_suite(self, ours: Settings) -> None:
+        with ThreadPoolExecutor(2) as both:
+            reports = list(both.map(start.start, [ours, ours]))
+
+        assert {report.outcome for report in reports} == {"started", "running already"}
+        assert all(report.healthy for report in reports)
+        assert len([pid for pid in members(ours) if "supervisor.supervisord" in processes.describe(pid)]) == 1
+
+    def test_after_supervisords_own_kill_nothing_is_doubled(self, ours: Settings, started: Report) -> None:
+        before = suite.running(ours)
+        assert before
+        os.kill(before.supervisord.pid, signal.SIGKILL)
+
+        again = start.start(ours)
+
+        assert (again.outcome, again.healthy) == ("started", True)
+        after = suite.running(ours)
+        assert after
+        assert members(ours) == {after.supervisord.pid, *pids(ours).values()}
+
+    def test_two_homes_do_not_know_each_other(
+        self, ours: Settings, started: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "other").mkdir()
+        monkeypatch.setenv("CMUX_HOME", str(tmp_path / "other"))
+        monkeypatch.setenv("CMUX_PORT", str(free_port()))
+        other = settings.load()
+        try:
+            report = start.start(other)
+
+            assert report.healthy, report
+            assert not members(ours) & members(other)
+        finally:
+            end_suite(other)
+        assert suite.running(ours)
+        assert asking.get(ours, "/api/webhooks/health").code == 200
+
+    def test_a_part_that_will_not_become_well_is_named_with_its_reason(self, declare: Declare) -> None:
+        declared = declare(web="command = no-such-program")
+
+        report = start.start(declared, wait_s=20)
+
+        assert report.outcome == "started"
+        assert not report.healthy
+        assert report.problem.startswith("service-web: fails to start: service web: 'no-such-program' cannot be run in")
+        assert report.took_s < 15
+        assert [part.name for part in report.parts if not part.healthy] == ["service-web"]
+
+    def test_a_stop_that_comes_while_it_waits_has_its_way(self, declare: Declare) -> None:
+        declared = declare(web="command = no-such-program")
+        with ThreadPoolExecutor(1) as apart:
+            waiting = apart.submit(start.start, declared)
+            record = eventually(lambda: suite.running(declared))
+            with files.lock(suite.stop_lock(declared), timeout_s=1.0):
+                os.kill(record.supervisord.pid, signal.SIGTERM)
+
+            assert waiting.result().problem == "the suite was stopped meanwhile"
