@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -16,7 +17,9 @@ from pathlib import Path
 import pytest
 from conftest import eventually
 
+from daemons import clock
 from daemons.cli import command, screen
+from daemons.registry import Registry
 from daemons.settings import Settings
 
 Cmux = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -266,3 +269,167 @@ def test_followed_logs_survive_rotation(environ: Mapping[str, str], home: Path, 
     finally:
         following.terminate()
         following.wait(10)
+
+
+# -- agents -----------------------------------------------------------------------------------------------------------
+
+
+def agents_of(cmux: Cmux) -> dict[str, dict[str, object]]:
+    listed = answer(cmux("agents", "--json"))["agents"]
+    return {agent["agent_id"]: agent["observed"] for agent in listed}  # type: ignore[attr-defined]
+
+
+def test_an_agent_is_opened_listed_and_ended(cmux: Cmux) -> None:
+    opened = cmux("agents", "new", "worker-a", "--", "sleep", "600")
+    assert opened.returncode == 0, opened.stderr
+    assert agents_of(cmux)["worker-a"]["state"] == "running"
+
+    ended = cmux("agents", "rm", "worker-a")
+
+    assert ended.returncode == 0, ended.stderr
+    assert "worker-a ended: 1 process" in ended.stdout
+    assert agents_of(cmux) == {}
+
+
+def test_an_agent_may_run_a_whole_shell_line(cmux: Cmux, home: Path) -> None:
+    cmux("agents", "new", "worker-a", "-c", "echo one > said; exec sleep 600")
+
+    eventually(lambda: (home / "said").exists() and (home / "said").read_text() == "one\n")
+
+
+def test_ending_an_agent_can_be_tried_first(cmux: Cmux) -> None:
+    cmux("agents", "new", "worker-a", "-c", "sleep 600")
+
+    tried = cmux("agents", "rm", "worker-a", "-n")
+
+    assert "would end worker-a" in tried.stdout
+    assert "worker-a" in agents_of(cmux)
+
+
+def test_an_agent_is_shown_with_all_that_is_known(cmux: Cmux) -> None:
+    cmux("agents", "new", "worker-a", "--type", "tester", "--permanent", "-c", "sleep 600")
+
+    shown = cmux("agents", "show", "cmux:worker-a").stdout
+
+    assert "worker-a is running" in shown
+    assert re.search(r"type +tester", shown)
+    assert re.search(r"registered_at .*ago|just now", shown)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["new", "../x"], "allowed"),
+        (["rm", "nobody"], "no agent 'nobody'"),
+        (["rm", "supervisor"], "supervisor"),
+        (["new", "a", "--cwd", "/nowhere"], "/nowhere"),
+    ],
+)
+def test_what_cannot_be_done_with_an_agent_is_said_in_one_line(cmux: Cmux, words: list[str], expected: str) -> None:
+    refused = cmux("agents", *words)
+
+    assert refused.returncode == 1
+    assert expected in refused.stderr
+    assert refused.stderr.count("\n") == 1
+
+
+def test_a_name_that_is_taken_is_refused(cmux: Cmux) -> None:
+    cmux("agents", "new", "worker-a", "-c", "sleep 600")
+
+    assert "end it first" in cmux("agents", "new", "worker-a").stderr
+
+
+@pytest.fixture
+def without_tmux(tmp_path: Path) -> str:
+    """A PATH on which there is no tmux."""
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    return str(bare)
+
+
+def test_without_tmux_agents_are_listed_all_the_same(cmux: Cmux, without_tmux: str) -> None:
+    shown = cmux("agents", PATH=without_tmux)
+
+    assert shown.returncode == 0
+    assert "tmux is not installed" in shown.stdout
+
+
+def test_without_tmux_opening_an_agent_says_what_to_install(cmux: Cmux, without_tmux: str) -> None:
+    refused = cmux("agents", "new", "worker-a", PATH=without_tmux)
+
+    assert refused.returncode == 5
+    assert "install" in refused.stderr
+
+
+def test_attach_is_one_exact_tmux_command(cmux: Cmux, environ: Mapping[str, str]) -> None:
+    cmux("agents", "new", "worker-a", "-c", "sleep 600")
+
+    printed = answer(cmux("attach", "worker-a", "--json"))["command"]
+
+    assert printed[:4] == ["tmux", "-u", "-L", environ["CMUX_TMUX_SOCKET"]]  # type: ignore[index]
+    assert "=cmux:" in printed  # type: ignore[operator]
+
+
+def test_attach_without_a_session_says_how_to_get_one(cmux: Cmux) -> None:
+    refused = cmux("attach")
+
+    assert refused.returncode == 4
+    assert "cmux agents new" in refused.stderr
+
+
+# -- doctor -----------------------------------------------------------------------------------------------------------
+
+
+def test_doctor_finds_a_sound_machine_sound(cmux: Cmux) -> None:
+    examined = cmux("doctor")
+
+    assert examined.returncode == 0, examined.stdout
+    assert "is free" in examined.stdout
+
+
+def test_doctor_names_who_holds_the_port(cmux: Cmux, conf: Settings) -> None:
+    with socket.socket() as stranger:
+        stranger.bind(("127.0.0.1", conf.port))
+        stranger.listen()
+        examined = cmux("doctor")
+
+    assert examined.returncode == 3
+    assert f"pid {os.getpid()}" in examined.stdout
+
+
+def test_doctor_names_what_is_missing_and_how_to_install_it(cmux: Cmux, without_tmux: str, home: Path) -> None:
+    (home / "src" / "frontend").mkdir(parents=True)
+    (home / "src" / "frontend" / "package.json").write_text("{}")
+
+    examined = cmux("doctor", "--json", PATH=without_tmux)
+
+    assert examined.returncode == 5
+    lacks = {check["check"] for check in answer(examined)["checks"] if check["todo"]}  # type: ignore[attr-defined]
+    assert lacks == {"tmux", "node", "npm"}
+
+
+def test_doctor_shows_a_broken_registry_and_brings_agents_back(cmux: Cmux, conf: Settings) -> None:
+    Registry(conf).register("worker-a", {}, clock.now())
+    Registry(conf).register("worker-b", {}, clock.now())
+    kept = conf.state / "kept.json"
+    kept.write_bytes(conf.registry.read_bytes())
+    conf.registry.write_text("{ not JSON")
+    [trouble] = answer(cmux("doctor", "--json"))["registry_troubles"]  # type: ignore[misc]
+    assert (trouble["kind"], trouble["agents"]) == ("quarantined", 2)
+    Registry(conf).unregister("worker-b")
+
+    tried = answer(cmux("doctor", "restore", str(kept), "-n", "--json"))
+    brought = cmux("doctor", "restore", str(kept))
+
+    assert tried["agents"] == ["worker-b"]
+    assert "worker-b" in brought.stdout
+    assert set(Registry(conf).snapshot().agents) == {"worker-a", "worker-b"}
+
+
+def test_a_registry_that_is_none_is_not_restored(cmux: Cmux, home: Path) -> None:
+    (home / "broken.json").write_text("{ not JSON")
+
+    refused = cmux("doctor", "restore", "broken.json")
+
+    assert refused.returncode == 1
+    assert "mend it" in refused.stderr

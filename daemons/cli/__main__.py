@@ -38,7 +38,7 @@ def _run(words: list[str], screen: Screen) -> int:
         screen.say(f"cmux-suite {__version__}")
         screen.answer({"version": __version__})
         return DONE
-    options = command.parser_of(name).parse_args(rest)
+    options = command.parse(name, rest)
     if name == "help":
         return help.show(options, screen)
     return command.load(name).run(options, settings.load(), screen)

@@ -12,7 +12,7 @@ from typing import Any
 from daemons import agents, clock, tmux
 from daemons.agents import EndReport, NoSuchAgent, Protected
 from daemons.cli import requirements
-from daemons.cli.command import DEGRADED, DONE, FAILED, MISSING, Refused, subcommands
+from daemons.cli.command import DEGRADED, DONE, FAILED, MISSING, USAGE, Refused, subcommands
 from daemons.cli.screen import Screen, Sign, ago, duration, many, shown
 from daemons.registry import InvalidAgent, Registry
 from daemons.settings import Settings
@@ -21,7 +21,8 @@ from daemons.tmux import NameTaken, TmuxUnavailable, Unknown
 EXAMPLES: Sequence[tuple[str, str]] = (
     ("cmux agents", "all, with what tmux shows of them"),
     ("cmux agents new worker-a", "open a shell in a window of that name"),
-    ("cmux agents new tests --cwd api -- pytest -f", "run a command there"),
+    ('cmux agents new build -c "make && ./run"', "run a shell's line there"),
+    ("cmux agents new tests --cwd api -- pytest -f", "run a program there, each word as it is"),
     ("cmux agents show worker-a", "everything that is known of one"),
     ("cmux agents rm worker-a -n", "say what ending it would end"),
 )
@@ -49,7 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _configure_new(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="its id and its window's name; SESSION:NAME for another session")
-    parser.add_argument("command", nargs="*", metavar="COMMAND", help="after --: what to run; default: a shell")
+    parser.add_argument("-c", "--command", metavar="LINE", help="a shell's line to run; or give words after --")
     parser.add_argument("--cwd", type=Path, metavar="DIR", help="the folder to run in, default: where you stand")
     parser.add_argument(
         "--type", default="worker", metavar="WORD", help="what kind of agent it is, default %(default)s"
@@ -94,6 +95,8 @@ def _say_unknown(unknown: Unknown, screen: Screen) -> None:
     if unknown.kind == "absent":
         how = requirements.install("tmux")
         screen.say(f"{screen.sign('degraded')} tmux is not installed: agents are followed by heartbeat only; {how}")
+    elif unknown.kind == "no_server":
+        screen.say(f"{screen.sign('off')} no tmux server runs, so no agent has a window now")
     else:
         screen.say(f"{screen.sign('unknown')} tmux could not be asked: {shown(unknown.reason)}")
 
@@ -119,11 +122,12 @@ def _show(options: argparse.Namespace, conf: Settings, screen: Screen) -> int:
     agent = _one(conf, options.id)
     seen = agent["observed"]
     screen.say(f"{screen.sign(SIGNS.get(seen['state'], 'unknown'))} {shown(agent['agent_id'])} is {seen['state']}")
-    screen.say()
-    rest = {name: value for name, value in agent.items() if name not in ("agent_id", "observed")}
-    widest = max(map(len, (*rest, *seen)))
-    for name, value in (*rest.items(), *seen.items()):
-        screen.say(f"  {screen.paint(f'{shown(name):<{widest}}', 'dim')}  {_value(name, value)}")
+    registered = {name: value for name, value in agent.items() if name not in ("agent_id", "observed")}
+    for title, fields in (("registered", registered), ("observed in tmux", seen)):
+        screen.say()
+        screen.say(screen.paint(title, "bold"))
+        for name, value in fields.items():
+            screen.say(f"  {screen.paint(f'{shown(name):<14}', 'dim')}  {_value(name, value)}")
     screen.answer({"agent": agent})
     return DONE
 
@@ -151,9 +155,9 @@ def _one(conf: Settings, name: str) -> Agent:
 
 
 def _open(options: argparse.Namespace, conf: Settings, screen: Screen) -> int:
-    words: list[str] = options.command
-    # One word may hold a whole shell line: cmux agents new a "make && ./run". Several are taken as they are.
-    command = words[0] if len(words) == 1 else words or None
+    if options.command and options.after:
+        raise Refused("a command is given twice: with -c, and after --", USAGE)
+    command: str | list[str] | None = options.command or options.after or None
     entry = agents.open_agent(
         conf,
         Registry(conf),

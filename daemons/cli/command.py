@@ -84,6 +84,19 @@ def _meant(name: str, known: Sequence[str]) -> str:
     return f", did you mean {close[0]!r}?" if close else ""
 
 
+def parse(name: str, words: Sequence[str]) -> argparse.Namespace:
+    """The options of the command *name*. `agents new NAME -- COMMAND …`: what follows `--` arrives as `options.after`.
+
+    argparse gives words after `--` to the positional arguments before it, and loses them when an option stands between.
+    """
+    parser = parser_of(name)
+    takes_a_command = name == "agents" and "--" in words
+    end = list(words).index("--") if takes_a_command else len(words)
+    options = parser.parse_args(words[:end])
+    options.after = list(words[end + 1 :])
+    return options
+
+
 def parser_of(name: str) -> argparse.ArgumentParser:
     """The parser of one command, with its examples and `--json`."""
     command, summary = load(name), SUMMARIES[name]

@@ -57,12 +57,17 @@ def outdated(conf: Settings) -> Iterator[Lack]:
 
 def version_of(program: str, flag: str) -> tuple[int, ...]:
     """The version that *program* prints, `()` when it is missing or prints none."""
+    numbers = re.search(r"\d+(\.\d+)*", told_version(program, flag))
+    return tuple(map(int, numbers.group().split("."))) if numbers else ()
+
+
+def told_version(program: str, flag: str) -> str:
+    """The version of *program* in its own words, nothing when it is missing or doesn't say."""
     try:
         said = subprocess.run([program, flag], capture_output=True, text=True, timeout=_ANSWER_WITHIN_S, check=False)
     except (OSError, subprocess.TimeoutExpired):
-        return ()
-    numbers = re.search(r"\d+(\.\d+)*", said.stdout)
-    return tuple(map(int, numbers.group().split("."))) if numbers else ()
+        return ""
+    return said.stdout.strip().removeprefix(program).strip()
 
 
 def install(package: str) -> str:
