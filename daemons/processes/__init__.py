@@ -1,0 +1,80 @@
+"""Processes: which is which, who descends from whom, who listens, and how one is ended so that it is proven.
+
+    proc        what runs, trees, the suite's marker in the environment, descriptions
+    identity    a pid that can't mean another process      handles     holding on to one: signals, waiting
+    ending      SIGTERM, wait, look again, freeze, SIGKILL, look again
+    sockets     who occupies a port, who is at its other end
+    apart       what must not be taken for the suite's     cgroups     what can't be left     usage     what it costs
+
+The only door to signals and psutil. /proc is read directly: psutil costs 36 ms to import, three times as long a look,
+names one of four holders of a socket, and waits out its time on zombies that a stranger doesn't reap.
+"""
+
+from __future__ import annotations
+
+from daemons.processes.apart import become_subreaper, start_apart
+from daemons.processes.cgroups import cgroup_pids, enter_cgroup, remove_cgroup
+from daemons.processes.ending import Ended, Look, end, end_tree
+from daemons.processes.handles import Handle, hold_all, identify, is_alive, wait_any
+from daemons.processes.identity import Identity, boot_id
+from daemons.processes.proc import (
+    MARKER,
+    Process,
+    Table,
+    all_pids,
+    ancestors,
+    describe,
+    environment_value,
+    is_tmux_server,
+    marked,
+    marker,
+    own_line,
+    read,
+    table,
+    tree,
+    user_name,
+)
+from daemons.processes.sockets import Listener, can_bind, holders, listeners, peer_uid, unix_listeners
+from daemons.processes.usage import Usage, usage
+
+__all__ = [
+    "MARKER",
+    "Ended",
+    "Handle",
+    "Identity",
+    "Listener",
+    "Look",
+    "Process",
+    "Table",
+    "Usage",
+    "all_pids",
+    "ancestors",
+    "become_subreaper",
+    "boot_id",
+    "can_bind",
+    "cgroup_pids",
+    "describe",
+    "end",
+    "end_tree",
+    "enter_cgroup",
+    "environment_value",
+    "hold_all",
+    "holders",
+    "identify",
+    "is_alive",
+    "is_tmux_server",
+    "listeners",
+    "marked",
+    "marker",
+    "own_line",
+    "peer_uid",
+    "read",
+    "remove_cgroup",
+    "start_apart",
+    "table",
+    "tree",
+    "unix_listeners",
+    "usage",
+    "user_name",
+    "wait_any",
+]

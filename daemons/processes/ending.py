@@ -1,0 +1,349 @@
+"""Ending processes so that none is left, and none is hit that isn't meant.
+
+    SIGTERM and SIGCONT -> wait on the handles -> SIGTERM again to newborns -> look again: who is new, is asked too
+      -> out of patience: SIGSTOP, look, SIGSTOP … until nobody is new, then SIGKILL -> look again, until nobody is left
+
+Waits on events, never sleeps. A stopped process needs SIGCONT to hear SIGTERM; one that was forked a moment ago still
+has its parent's handlers and loses the signal at exec; one killed while its guard runs comes back, hence the freezing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from signal import Signals
+
+from daemons import clock
+from daemons.processes import proc
+from daemons.processes.handles import Handle, hold_all, wait_any
+from daemons.processes.identity import Identity
+from daemons.processes.proc import Table
+
+# A process younger than this may have lost its SIGTERM between fork and exec: it is sent again after the pause.
+NEWBORN_S = 1.0
+REMIND_AFTER_S = 0.3
+# What a leader left behind when it went: it would have waited for workers that still had something to do.
+LEFT_BEHIND_S = 1.0
+LOOK_EVERY_S = 0.5
+_SETTLE_S = 0.05
+_FREEZE_ROUNDS = 100
+_NUDGE_EVERY_S = 0.01
+# The last of the time is for killing, however long the grace is.
+_KILL_BEFORE_DEADLINE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What became of one process. *after_s* counts from the first signal; None: it is still there, *left* says why."""
+
+    identity: Identity
+    signals: tuple[str, ...]
+    after_s: float | None
+    left: str
+
+    @property
+    def pid(self) -> int:
+        return self.identity.pid
+
+    @property
+    def gone(self) -> bool:
+        return self.after_s is not None
+
+
+Look = Callable[[Collection[int]], Iterable[Handle]]
+"""Looks again: handles on what belongs to it and is not among the pids that are held already."""
+
+
+def nobody_else(_held: Collection[int]) -> Iterable[Handle]:
+    """The look of one who knows that there can be no others."""
+    return ()
+
+
+def end(
+    held: Iterable[Handle],
+    *,
+    grace_s: float,
+    deadline_s: float,
+    again: Look = nobody_else,
+    wardens: Collection[int] = (),
+    nudge: Callable[[], object] | None = None,
+) -> tuple[Ended, ...]:
+    """End the processes of *held*, and whatever *again* finds meanwhile. Closes all handles.
+
+    1. SIGTERM and SIGCONT to all at once (a terminal's session leader gets SIGHUP too: shells ignore SIGTERM).
+    2. Up to *grace_s*; what a leader left behind gets LEFT_BEHIND_S. Nothing is waited for that may not be signalled.
+    3. All that is left is frozen until nobody is new, then killed. Until *again* finds nobody, or *deadline_s* (on the
+       monotonic clock) has come.
+
+    *wardens* may go before those below them without hurrying these. *nudge* is called every 10 ms meanwhile.
+    """
+    ending = _Ending(grace_s, deadline_s, again, frozenset(wardens), nudge)
+    try:
+        ending.run(held)
+        return ending.outcome()
+    finally:
+        ending.close()
+
+
+def end_tree(
+    roots: Iterable[int | Identity],
+    *,
+    grace_s: float,
+    deadline_s: float,
+    also: Callable[[Table], Collection[int]] = lambda _: (),
+) -> tuple[Ended, ...]:
+    """End *roots* with all their descendants, what is left in sessions that a root leads, and what *also* names.
+
+    For an agent's window or a build. This process and all above it, and tmux servers, are never among them.
+    """
+    held = [handle for root in roots if (handle := Handle.open(root))]
+    evidence = _TreeEvidence(held, also)
+    found = evidence(proc.table())
+    rest = hold_all(found - {handle.pid for handle in held}, evidence)
+    ours = [handle for handle in held if handle.pid in found]
+
+    def again(known: Collection[int]) -> list[Handle]:
+        return hold_all(evidence(proc.table()) - set(known), evidence)
+
+    try:
+        return end([*ours, *rest], grace_s=grace_s, deadline_s=deadline_s, again=again)
+    finally:
+        for handle in held:
+            handle.close()
+
+
+class _TreeEvidence:
+    """Whom a look counts: descendants of all that was counted before, and the sessions that the roots lead."""
+
+    def __init__(self, roots: Iterable[Handle], also: Callable[[Table], Collection[int]]) -> None:
+        self._counted = {handle.pid: handle.process.started for handle in roots}
+        self._sessions = {pid: started for pid, started in self._counted.items() if _leads_session(pid)}
+        self._also = also
+
+    def __call__(self, looked: Table) -> set[int]:
+        roots = {pid for pid, started in self._counted.items() if pid in looked and looked[pid].started == started}
+        roots |= {process.pid for process in looked.values() if self._in_session(process.sid, looked)}
+        found = proc.tree(roots | set(self._also(looked)), looked) - proc.own_line(looked)
+        found = {pid for pid in found if not looked[pid].ended}
+        self._counted |= {pid: looked[pid].started for pid in found}
+        return found
+
+    def _in_session(self, sid: int, looked: Table) -> bool:
+        # The number stays taken while anyone is in the session; a leader of another start leads another session.
+        if sid not in self._sessions:
+            return False
+        leader = looked.get(sid)
+        return leader is None or leader.started == self._sessions[sid]
+
+
+def _leads_session(pid: int) -> bool:
+    process = proc.read(pid)
+    return process is not None and process.sid == pid
+
+
+# -- one ending -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True, eq=False)
+class _Case:
+    """One process on its way out. Times are monotonic."""
+
+    handle: Handle
+    asked_at: float
+    kill_at: float
+    newborn: bool
+    catches_term: bool
+    signals: list[str] = field(default_factory=list)
+    ended_at: float | None = None
+    denied: bool = False
+
+    def send(self, *numbers: Signals) -> None:
+        try:
+            for number in numbers:
+                if self.handle.signal(number) and number.name not in self.signals:
+                    self.signals.append(number.name)
+        except PermissionError:
+            self.denied = True
+
+    def see(self, now: float) -> bool:
+        if self.ended_at is None and self.handle.ended():
+            self.ended_at = now
+        return self.ended_at is not None
+
+
+class _Ending:
+    def __init__(
+        self,
+        grace_s: float,
+        deadline_s: float,
+        again: Look,
+        wardens: frozenset[int],
+        nudge: Callable[[], object] | None,
+    ) -> None:
+        self._deadline = deadline_s
+        self._again = again
+        self._wardens = wardens
+        self._nudge = nudge
+        self._cases: dict[int, _Case] = {}
+        self._past: list[_Case] = []
+        now = clock.monotonic()
+        self._kill_at = min(now + grace_s, max(now, deadline_s - _KILL_BEFORE_DEADLINE_S))
+        self._look_at = now + REMIND_AFTER_S
+
+    def run(self, held: Iterable[Handle]) -> None:
+        self._ask(held)
+        while clock.monotonic() < self._deadline:
+            if not self._living() and not self._look():
+                return
+            self._wait()
+            now = clock.monotonic()
+            if now >= self._look_at:
+                self._remind()
+                self._look()
+            ripe = [case for case in self._living() if now >= case.kill_at]
+            if ripe:
+                self._kill(ripe)
+
+    # -- asking
+
+    def _ask(self, held: Iterable[Handle]) -> list[_Case]:
+        now = clock.monotonic()
+        asked = [self._case(handle, now) for handle in held]
+        for case in asked:
+            self._add(case)
+            leads_terminal = case.handle.process.terminal and case.handle.process.sid == case.handle.pid
+            # CONT after TERM: a stopped process must find it pending, or it runs on in between.
+            case.send(Signals.SIGTERM, *([Signals.SIGHUP] if leads_terminal else []), Signals.SIGCONT)
+        return asked
+
+    def _case(self, handle: Handle, now: float) -> _Case:
+        # One that comes late, from a fork meanwhile, still gets a moment to go by itself.
+        return _Case(
+            handle=handle,
+            asked_at=now,
+            kill_at=max(self._kill_at, min(now + REMIND_AFTER_S, self._deadline)),
+            newborn=handle.process.age_s < NEWBORN_S,
+            catches_term=_catches(handle.pid, Signals.SIGTERM),
+        )
+
+    def _add(self, case: _Case) -> None:
+        if before := self._cases.get(case.handle.pid):
+            self._past.append(before)  # ended and reaped, and its pid given again
+        self._cases[case.handle.pid] = case
+
+    def _remind(self) -> None:
+        for case in self._living():
+            if case.newborn:
+                case.newborn = False
+                case.send(Signals.SIGTERM, Signals.SIGCONT)
+
+    def _look(self) -> list[_Case]:
+        self._look_at = clock.monotonic() + LOOK_EVERY_S
+        return self._ask(self._again(self._held()))
+
+    def _held(self) -> set[int]:
+        """Pids that cannot mean anybody else: held, and not seen to have ended."""
+        return {pid for pid, case in self._cases.items() if case.ended_at is None}
+
+    # -- waiting
+
+    def _living(self) -> list[_Case]:
+        return [case for case in self._cases.values() if case.ended_at is None and not case.denied]
+
+    def _wait(self) -> None:
+        living = self._living()
+        if not living:
+            return
+        now = clock.monotonic()
+        until = min(self._look_at, self._deadline, *(case.kill_at for case in living))
+        timeout_s = max(0.0, until - now)
+        if self._nudge:
+            self._nudge()
+            timeout_s = min(timeout_s, _NUDGE_EVERY_S)
+        if wait_any([case.handle for case in living], timeout_s):
+            self._note_ends(living)
+
+    def _note_ends(self, living: Iterable[_Case]) -> None:
+        now = clock.monotonic()
+        for case in living:
+            case.see(now)
+        for case in self._living():
+            leader = self._cases.get(case.handle.process.ppid)
+            if leader and leader.ended_at is not None and self._hurries(leader, case):
+                case.kill_at = min(case.kill_at, max(leader.ended_at, case.asked_at) + LEFT_BEHIND_S)
+
+    def _hurries(self, leader: _Case, left: _Case) -> bool:
+        """Whether *leader*'s end means that *left* has nothing more to do.
+
+        A shell around a server dies of SIGTERM without waiting for it: that says nothing about a server that has
+        heard the signal itself and is at work on it.
+        """
+        return leader.handle.pid not in self._wardens and (leader.catches_term or not left.catches_term)
+
+    # -- killing
+
+    def _kill(self, ripe: list[_Case]) -> None:
+        frozen: list[_Case] = []
+        for _ in range(_FREEZE_ROUNDS):
+            for case in ripe:
+                case.send(Signals.SIGSTOP)
+            frozen += ripe
+            _settle(case.handle.pid for case in ripe)
+            ripe = self._hold_new()
+            if not ripe or clock.monotonic() >= self._deadline:
+                break
+        for case in [*frozen, *ripe]:
+            case.send(Signals.SIGKILL)
+            case.kill_at = self._deadline
+
+    def _hold_new(self) -> list[_Case]:
+        now = clock.monotonic()
+        fresh = [self._case(handle, now) for handle in self._again(self._held())]
+        for case in fresh:
+            self._add(case)
+        return fresh
+
+    # -- what came of it
+
+    def outcome(self) -> tuple[Ended, ...]:
+        now = clock.monotonic()
+        cases = [*self._past, *self._cases.values()]
+        return tuple(
+            Ended(
+                case.handle.identity,
+                tuple(case.signals),
+                case.ended_at - case.asked_at if case.see(now) and case.ended_at is not None else None,
+                "" if case.ended_at is not None else _why_left(case),
+            )
+            for case in cases
+        )
+
+    def close(self) -> None:
+        for case in [*self._past, *self._cases.values()]:
+            case.handle.close()
+
+
+def _settle(pids: Iterable[int]) -> None:
+    """Wait until those that were sent SIGSTOP stand still: a fork that had begun shows only then."""
+    waiting = list(pids)
+
+    def still() -> bool:
+        return all((seen := proc.read(pid)) is None or seen.state in "TtZXD" for pid in waiting)
+
+    clock.wait_until(still, within_s=_SETTLE_S, every_s=0.001)
+
+
+def _catches(pid: int, number: Signals) -> bool:
+    status = proc.contents(f"/proc/{pid}/status")
+    begin = status.find(b"\nSigCgt:\t")
+    return begin >= 0 and bool(int(status[begin + 9 :].split(None, 1)[0], 16) >> (number - 1) & 1)
+
+
+def _why_left(case: _Case) -> str:
+    if case.denied:
+        return f"not permitted: it belongs to {proc.user_name(case.handle.process.uid)}, and we are uid {os.geteuid()}"
+    now = proc.read(case.handle.pid)
+    if now and now.state == "D":
+        return "waits inside the kernel (state D), where no signal reaches it"
+    return "still running"

@@ -1,0 +1,134 @@
+"""Processes planted for tests: small programs of every shape that a stop has met, each telling its pids.
+
+A planted program says `say("worker")` from any of its processes; `plant.pid("worker")` waits for that. What it planted
+is killed afterwards by identity, however far it ran.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from signal import Signals
+
+from daemons import processes
+from tests.conftest import eventually
+
+PRELUDE = """
+import os, signal, socket, subprocess, sys, threading, time
+
+def say(name, number=None):
+    report = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.write(report, f"{name} {number or os.getpid()}\\n".encode())
+    os.close(report)
+
+def forever():
+    while True:
+        time.sleep(1000)
+
+def ignore(*numbers):
+    for number in numbers:
+        signal.signal(number, signal.SIG_IGN)
+
+def fork(body, *, detach=False, orphan=False):
+    # detach: a session of its own. orphan: through a child that leaves at once.
+    pid = os.fork()
+    if pid:
+        if orphan:
+            os.waitpid(pid, 0)
+        return pid
+    if detach:
+        os.setsid()
+    if orphan and os.fork():
+        os._exit(0)
+    try:
+        body()
+    finally:
+        os._exit(0)
+
+def listen(port, *, host="127.0.0.1", reuse=False, backlog=5):
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    made = socket.socket(family)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if family == socket.AF_INET6:
+        made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    if reuse:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    made.bind((host, port))
+    if backlog is not None:
+        made.listen(backlog)
+    made.set_inheritable(True)
+    return made
+"""
+
+
+class Plants:
+    """All that one test planted."""
+
+    def __init__(self, folder: Path) -> None:
+        self._report = folder / "plants.report"
+        self._report.touch()
+        self._children: list[subprocess.Popen[bytes]] = []
+        self._known: dict[int, processes.Identity] = {}
+
+    def python(self, body: str, *args: object, env: Mapping[str, str] | None = None, **popen: object) -> int:
+        """Run *body* after the prelude as a child of the test; its pid. `sys.argv[2:]` are *args*."""
+        command = [sys.executable, "-c", PRELUDE + body, str(self._report), *map(str, args)]
+        child = subprocess.Popen(command, env=dict(env or _plain()), **popen)  # type: ignore[call-overload]
+        self._children.append(child)
+        self._remember(child.pid)
+        return int(child.pid)
+
+    def pid(self, name: str, nth: int = 0) -> int:
+        """The pid that a planted process said under *name* (the *nth* time), once it has."""
+        pids = eventually(lambda: self._said(name)[nth:], but=self._report.read_text)
+        self._remember(pids[0])
+        return pids[0]
+
+    def pids(self, name: str) -> list[int]:
+        """All pids said under *name* so far."""
+        found = self._said(name)
+        for pid in found:
+            self._remember(pid)
+        return found
+
+    def reap(self) -> None:
+        """Take the exit codes of those children that have ended."""
+        for child in self._children:
+            child.poll()
+
+    def end(self) -> None:
+        """Kill all that was planted and is still there."""
+        for line in self._report.read_text().splitlines():
+            self._remember(int(line.split()[1]))
+        for identity in self._known.values():
+            held = processes.Handle.open(identity)
+            if held:
+                held.signal(Signals.SIGKILL)
+                held.close()
+        for child in self._children:
+            child.wait(timeout=10)
+
+    def _said(self, name: str) -> list[int]:
+        lines = [line.split() for line in self._report.read_text().splitlines()]
+        return [int(line[1]) for line in lines if line[0] == name]
+
+    def _remember(self, pid: int) -> None:
+        if pid not in self._known and (identity := processes.identify(pid)):
+            self._known[pid] = identity
+
+
+def _plain() -> dict[str, str]:
+    kept = {"PATH", "HOME", "LANG", "PYTHONPATH"}
+    return {name: value for name, value in os.environ.items() if name in kept}
+
+
+def alive(pid: int) -> bool:
+    """Whether *pid* runs now, by what the kernel shows; judged without the code under test."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return False
+    return stat[0] not in "ZX"
