@@ -7,10 +7,11 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from daemons import alerts, clock, journal, mailbox, settings
+from daemons import clock, mailbox, settings
 from daemons.cli.command import DEGRADED, DONE, Refused, count, subcommands
 from daemons.cli.screen import Screen, ago, many, shown
-from daemons.mailbox import Delivery, Mailbox, Message, Unsendable, check_address
+from daemons.journal import Journal
+from daemons.mailbox import Claim, Delivery, Message, Position, Unsendable, check_address
 from daemons.registry import Registry
 from daemons.settings import Settings
 
@@ -184,7 +185,7 @@ def _body(given: str, conf: Settings, sender: str) -> str:
             raise Refused(f"body {given!r} is no file; name one, or - for stdin", 2)
         return str(path.relative_to(conf.home)) if path.is_relative_to(conf.home) else str(path)
     words = sys.stdin.read()
-    return str(journal.Journal(conf, sender).attach("message", words, clock.now()))
+    return str(Journal(conf, sender).attach("message", words, clock.now()))
 
 
 # -- consumers --------------------------------------------------------------------------------------------------------
@@ -227,9 +228,8 @@ def _is_for(mail: Delivery, name: str, conf: Settings) -> bool:
 
 
 def _verify(_options: argparse.Namespace, conf: Settings, screen: Screen) -> int:
-    box: Mailbox = mailbox.of(conf)
-    claims = list(alerts.claims(conf))
-    proof = box.verify(claims)
+    claims = _claims(conf)
+    proof = mailbox.of(conf).verify(claims)
     whole = not (proof.missing or proof.repeated)
     sign = screen.sign("ok" if whole else "bad")
     screen.say(
@@ -251,3 +251,14 @@ def _verify(_options: argparse.Namespace, conf: Settings, screen: Screen) -> int
         ok=whole,
     )
     return DONE if whole else DEGRADED
+
+
+def _claims(conf: Settings) -> list[Claim]:
+    """Every line of the mailbox that the journal names, once: several events may be told in one message."""
+    told = (entry.get("evidence") for entry in Journal(conf, USER).entries())
+    claims = {
+        Claim(Position.from_json(evidence["mailbox"]), str(evidence["line"])): None
+        for evidence in told
+        if isinstance(evidence, dict) and "mailbox" in evidence and "line" in evidence
+    }
+    return list(claims)
