@@ -1,0 +1,282 @@
+"""What the registry leaves beside its file: the last seconds' changes, and what went wrong.
+
+`.registry-recent.jsonl` answers what the file itself cannot. Was it published by somebody who held the lock, or put
+there by an editor? Which values did the changes of the last seconds replace (an editor's file that shows one of those
+is a stale copy)? And what did the last change add to the last good copy, which is the file from before it? One line a
+publication; it is a help, so it is never synced and may be lost.
+
+`.quarantine/` holds every registry that could not be read, as it was, and beside it a note that says when and why.
+Whoever raises alerts reads the notes: each stands for one alert, whichever process found the trouble.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from collections import defaultdict
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from daemons import clock, files, log, strict_json
+from daemons.files import StorageError
+from daemons.registry.table import Changes, Entry, Row
+from daemons.strict_json import BadJson
+
+WINDOW_S = 5.0
+"""How long a change is defended against stale copies. Bounded: nothing tells a stale copy from a deliberate removal."""
+
+_TRIM_BYTES = 1 * files.MIB
+_LIMIT_BYTES = 16 * files.MIB
+_STRAYS_KEPT = 20
+
+
+class Content(NamedTuple):
+    """Which content a file has, as far as its metadata tell; a rename changes none of them."""
+
+    inode: int
+    size: int
+    mtime_ns: int
+
+
+class Identity(NamedTuple):
+    """One state of a file: any write, rename or link changes it."""
+
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+
+    @property
+    def content(self) -> Content:
+        return Content(self.inode, self.size, self.mtime_ns)
+
+
+def identity_of(found: os.stat_result) -> Identity:
+    return Identity(found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+# -- the last seconds -------------------------------------------------------------------------------------------------
+
+
+class Publication(NamedTuple):
+    """One publication by a holder of the lock, or an editor's file that one accepted.
+
+    *published* is what the file became. The last good copy, if its content is *copy*, with *rows* on top says the
+    same. *was* names what the rows replaced.
+    """
+
+    at: float
+    published: Content
+    copy: Content | None
+    was: Mapping[str, str]
+    rows: Mapping[str, Entry | None]
+
+    @property
+    def is_recent(self) -> bool:
+        # A stamp from the future is one of an earlier boot.
+        return 0.0 <= clock.monotonic() - self.at <= WINDOW_S
+
+
+class Recent:
+    """The publications of the last seconds. Every call under the registry's lock."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._trim_at = 0.0
+        self._kept: _Kept | None = None
+
+    def record(
+        self, published: Content, copy: Content | None, rows: Changes, replaced: Mapping[str, Row | None]
+    ) -> None:
+        """Note that *published* stands now, made of *copy* and *rows*, which took the place of *replaced*.
+
+        A failure is logged, no more.
+        """
+        head = {
+            "at": clock.monotonic(),
+            "published": published,
+            "copy": copy,
+            "was": {agent_id: fingerprint(row) for agent_id, row in replaced.items()},
+            "gone": [agent_id for agent_id, row in rows.items() if row is None],
+        }
+        present = b", ".join([row.line.lstrip() for row in rows.values() if row])
+        try:
+            # The newline comes first too: what a killed writer left unfinished ends there, and is skipped.
+            size = self._append(b"\n" + json.dumps(head).encode()[:-1] + b', "rows": {' + present + b"}}\n")
+            if size > _TRIM_BYTES and clock.monotonic() >= self._trim_at:
+                self._trim()
+        except OSError as cause:
+            log.warning("registry.change_not_noted", reason=str(StorageError("append to", self._path, cause)))
+
+    def _append(self, line: bytes) -> int:
+        kept = self._kept
+        if kept is None or os.fstat(kept.fd).st_nlink == 0:  # the first time, or somebody removed it
+            kept = self._kept = _Kept(self._path)
+        files.write_all(kept.fd, line)
+        return os.fstat(kept.fd).st_size
+
+    def _trim(self) -> None:
+        """Keep the last seconds. In place: other processes keep the file open too."""
+        since = clock.monotonic() - WINDOW_S
+        lines = _piece(self._path, size=_LIMIT_BYTES).split(b"\n")
+        recent = b"\n".join(line for line in lines if _at(line) >= since)
+        if self._kept:
+            os.ftruncate(self._kept.fd, 0)
+            files.write_all(self._kept.fd, recent + b"\n")
+        self._trim_at = clock.monotonic() + 1.0
+
+    def last(self) -> Publication | None:
+        """What was published last, or None when that is not known."""
+        for size in (16_384, _LIMIT_BYTES):
+            publication = _parsed(_piece(self._path, size=size).rstrip(b"\n").rpartition(b"\n")[2])
+            if publication:
+                return publication
+        return None
+
+    def replaced(self) -> dict[str, set[str]]:
+        """By agent, the fingerprints of what the changes of the last seconds replaced."""
+        found: defaultdict[str, set[str]] = defaultdict(set)
+        for line in _piece(self._path, size=_LIMIT_BYTES).split(b"\n"):
+            publication = _parsed(line)
+            if publication and publication.is_recent:
+                for agent_id, was in publication.was.items():
+                    found[agent_id].add(was)
+        return dict(found)
+
+
+class _Kept:
+    """The file, open for appending for as long as this object lives: opening it costs as much as the write."""
+
+    def __init__(self, path: Path) -> None:
+        self.fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+    def __del__(self) -> None:
+        with suppress(OSError, AttributeError):
+            os.close(self.fd)
+
+
+def fingerprint(row: Row | None) -> str:
+    """A short name of what the registry says of an agent; `-` for nothing."""
+    return hashlib.blake2b(row.line, digest_size=8).hexdigest() if row else "-"
+
+
+def _at(raw: bytes) -> float:
+    """When a line was written; long ago when it is none. A hundred times as fast as reading all of it."""
+    try:
+        return float(raw[len(b'{"at": ') : raw.index(b",")])
+    except ValueError:
+        return -WINDOW_S
+
+
+def _parsed(raw: bytes) -> Publication | None:
+    try:
+        line = json.loads(raw)  # our own, and one level deeper than the registry may be
+        return Publication(
+            at=float(line["at"]),
+            published=Content(*line["published"]),
+            copy=Content(*line["copy"]) if line["copy"] else None,
+            was=dict(line["was"]),
+            rows=dict.fromkeys(line["gone"]) | dict(line["rows"]),
+        )
+    except (LookupError, TypeError, ValueError, RecursionError):
+        return None
+
+
+def _piece(path: Path, *, size: int) -> bytes:
+    """The last *size* bytes of a file; none when it is not there or cannot be read."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            return os.pread(fd, size, max(0, os.fstat(fd).st_size - size))
+        finally:
+            os.close(fd)
+    except OSError:
+        return b""
+
+
+# -- what went wrong --------------------------------------------------------------------------------------------------
+
+Kind = Literal["quarantined", "missing", "twice"]
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something that happened to the registry, and that someone must know of.
+
+    `quarantined`: it was none; *kept* is it as it was, *agents* is how many the last good copy brought back.
+    `missing`: it was gone; likewise. `twice`: a key stood there twice; the last one counts, *kept* holds both.
+    """
+
+    kind: Kind
+    at: str
+    reason: str
+    kept: str | None
+    agents: int
+
+    @property
+    def key(self) -> str:
+        """Names this trouble for good: one alert."""
+        return f"{self.kind}-{self.at}"
+
+
+class Quarantine:
+    """The folder of registries that were none. Calls that add something are under the registry's lock."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.folder = folder
+        self._name = name
+
+    def keep(self, file: Path, at: str) -> Path:
+        """Let *file* be kept as it is: a second name for it, so that an editor's late write arrives there too.
+
+        StorageError when it cannot be. A file that is kept already keeps its name.
+        """
+        files.private_dir(self.folder)
+        inode = os.stat(file).st_ino
+        for kept in self.folder.glob(f"{self._name}.*"):
+            if kept.stat().st_ino == inode:
+                return kept
+        kept = self._free_name(at)
+        try:
+            os.link(file, kept)
+        except OSError:
+            files.replace(kept, files.read(file) or b"", durable=False)
+        return kept
+
+    def note(self, trouble: Trouble) -> None:
+        """Write down *trouble* for whoever raises alerts. A failure is logged, no more."""
+        note = self.folder / f"{trouble.at.replace(':', '')}-{trouble.kind}.note.json"
+        try:
+            files.private_dir(self.folder)
+            files.replace(note, strict_json.dumps(asdict(trouble)) + b"\n")
+        except StorageError as cause:
+            log.warning("registry.trouble_not_noted", reason=str(cause))
+
+    def troubles(self) -> list[Trouble]:
+        """All that was noted, oldest first. Needs no lock."""
+        notes = sorted(self.folder.glob("*.note.json"))
+        return [trouble for trouble in map(_trouble, notes) if trouble]
+
+    def keep_stray(self, stray: Path, at: str) -> None:
+        """Put away what a killed publication left: it may hold an editor's work. The newest 20 stay."""
+        files.private_dir(self.folder)
+        with suppress(OSError):
+            os.rename(stray, self.folder / f"stray-{at.replace(':', '')}-{secrets.token_hex(3)}.json")
+        strays = sorted(self.folder.glob("stray-*.json"))
+        for old in strays[:-_STRAYS_KEPT]:
+            files.discard(old)
+
+    def _free_name(self, at: str) -> Path:
+        return self.folder / f"{self._name}.{at.replace(':', '')}-{secrets.token_hex(3)}"
+
+
+def _trouble(note: Path) -> Trouble | None:
+    try:
+        return Trouble(**strict_json.loads(files.read(note) or b""))
+    except (BadJson, StorageError, TypeError):
+        return None
