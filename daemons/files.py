@@ -21,8 +21,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import portalocker
-
 from daemons import clock
 
 MIB = 1 << 20
@@ -362,6 +360,8 @@ class _Waiter:
             return self._got
 
     def _run(self) -> None:
+        import portalocker  # only who waits pays its 40 ms of imports: every command reads these files
+
         try:
             portalocker.lock(self._fd, portalocker.LockFlags.EXCLUSIVE)
         except portalocker.LockException:
