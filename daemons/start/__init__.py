@@ -18,6 +18,7 @@ from typing import Literal
 
 from daemons import clock, files, processes, settings, suite, supervisor
 from daemons.files import LockBusy, StorageError
+from daemons.journal import Journal
 from daemons.processes import Ended
 from daemons.settings import Settings
 from daemons.start.leftovers import end_leftovers
@@ -104,7 +105,17 @@ def _launch(conf: Settings) -> tuple[Record, Outcome, tuple[Ended, ...]]:
     if taken := strangers(conf):
         raise _Refused("; ".join(taken))
     _clear_socket(conf)
-    return _run_launcher(conf), "started", ended
+    record = _run_launcher(conf)
+    _note(conf, record, ended)
+    return record, "started", ended
+
+
+def _note(conf: Settings, record: Record, ended: tuple[Ended, ...]) -> None:
+    leftovers = [{"pid": each.pid, "signals": each.signals} for each in ended]
+    try:
+        Journal(conf, "system:start").record("suite.started", pid=record.supervisord.pid, ended_leftovers=leftovers)
+    except (StorageError, LockBusy):
+        return  # it runs; a disk that is full will be told by the suite itself
 
 
 def _clear_socket(conf: Settings) -> None:

@@ -1,0 +1,132 @@
+"""The listener: supervisord's programs stay up, and somebody is told when that takes doing.
+
+    tick:  hear what happened -> look at what is so -> pay what has been owed for long enough
+
+supervisord restarts what ends, and owns every restart. It does nothing about a program that hangs, gives up for good
+after some failed starts, and restarts one that ends again and again at full speed for ever: the listener's part.
+Events only wake it; what it does, it decides by what supervisord and the status files say.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Mapping
+from datetime import datetime
+
+from daemons import clock, files, log, loop, suite
+from daemons.clock import Wake
+from daemons.listener.alarms import Alarms, Trouble
+from daemons.listener.care import Care
+from daemons.listener.events import Events
+from daemons.listener.heartbeats import Heartbeats
+from daemons.settings import Settings
+from daemons.supervisor import Rpc, SupervisorDown, SupervisorRefused
+
+# supervisord's TICK_5 comes first as long as it is well.
+INTERVAL_S = 6.0
+# Longer than it takes to end: events of the programs that go first would wake us several times meanwhile.
+SILENT_FOR_S = 10.0
+_CODE_EVERY_S = 60.0
+
+
+class Listener:
+    """One home's listener, one cycle at a time."""
+
+    interval_s = INTERVAL_S
+
+    def __init__(self, conf: Settings, wake: Wake, events: Events) -> None:
+        self._conf = conf
+        self._wake = wake
+        self._events = events
+        self._rpc = Rpc(conf)
+        self._alarms = Alarms(conf)
+        self._care = Care(conf, self._rpc, self._alarms, Heartbeats(conf, INTERVAL_S))
+        self._answered_mono = clock.monotonic()
+        self._timer: threading.Timer | None = None
+        self._outdated = _Outdated(conf)
+        events.listen(wake)
+
+    def tick(self, now: datetime) -> Mapping[str, object]:
+        programs: Mapping[str, str] = {}
+        try:
+            programs = self._cycle(now)
+            self._answers(now)
+        except (SupervisorDown, SupervisorRefused) as silence:
+            self._is_silent(str(silence), now)
+        self._alarms.tick(now)
+        self._come_back(now)
+        return {"programs": programs, "events": self._events.count, "outdated": self._outdated.names(list(programs))}
+
+    def close(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+        if self._events.supervisord_is_gone and not self._is_being_stopped():
+            headline = "supervisord ended though nobody stopped it, and so did the suite: cmux start"
+            self._alarms.tell(Trouble("supervisord", "ended", headline, f"{headline}."), clock.now())
+
+    def _cycle(self, now: datetime) -> Mapping[str, str]:
+        events = self._events.take()
+        if self._rpc.is_shutting_down():
+            return {}
+        self._care.hear(events, now)
+        programs = {program.name: program for program in self._rpc.processes()}
+        self._care.look(programs, now)
+        self._care.pay(programs, now)
+        return {name: program.state for name, program in programs.items()}
+
+    def _answers(self, now: datetime) -> None:
+        self._answered_mono = clock.monotonic()
+        self._alarms.clear("supervisord", "silent", now, reason="it answers again")
+        self._alarms.clear("supervisord", "ended", now, reason="the suite has been started again")
+
+    def _is_silent(self, reason: str, now: datetime) -> None:
+        silent_s = clock.monotonic() - self._answered_mono
+        log.warning("supervisord.silent", reason=reason, silent_s=round(silent_s, 1))
+        if silent_s < SILENT_FOR_S or ("supervisord", "silent") in self._alarms.open():
+            return
+        headline = "supervisord does not answer, so nothing is restarted: cmux restart"
+        self._alarms.tell(Trouble("supervisord", "silent", headline, f"{headline}. {reason}"), now)
+
+    def _is_being_stopped(self) -> bool:
+        try:
+            with files.lock(suite.stop_lock(self._conf), timeout_s=0.0):
+                return False
+        except files.LockBusy:
+            return True
+
+    def _come_back(self, now: datetime) -> None:
+        """Have the next cycle begin when the next debt is due."""
+        if self._timer:
+            self._timer.cancel()
+        due = self._care.endings.next_due()
+        if due is None:
+            return
+        self._timer = threading.Timer(max(0.05, (due - now).total_seconds()), self._wake.set, args=["due"])
+        self._timer.daemon = True
+        self._timer.start()
+
+
+class _Outdated:
+    """Which programs run other code than there is on the disk. Told in the status; a restart is the user's choice."""
+
+    def __init__(self, conf: Settings) -> None:
+        self._conf = conf
+        self._looked_mono = float("-inf")
+        self._on_disk = ""
+
+    def names(self, programs: list[str]) -> list[str]:
+        if clock.monotonic() - self._looked_mono >= _CODE_EVERY_S:
+            self._looked_mono = clock.monotonic()
+            self._on_disk = loop.code_hash(self._conf.code)
+        running = {name: loop.read_status(self._conf, name) for name in programs}
+        return [name for name, status in running.items() if status and status.code != self._on_disk]
+
+
+def main() -> int:
+    events = Events(sys.stdin.fileno(), sys.stdout.fileno())
+    return loop.run("listener", lambda conf, wake: Listener(conf, wake, events))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
