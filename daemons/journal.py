@@ -99,7 +99,7 @@ class Journal:
         gives the same file, replaced whole.
         """
         path = self.attachment(kind, now, name or self._unused(kind, now))
-        files.private_dir(path.parent)
+        lines.make_folder(path.parent)
         files.replace(path, body.encode("utf-8", "backslashreplace"))
         return path.relative_to(self._home)
 

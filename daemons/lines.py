@@ -145,7 +145,7 @@ class LineFile:
 
     def locked(self, timeout_s: float) -> AbstractContextManager[None]:
         """Hold the lock; other programs take it with `flock`. LockBusy, naming the holder, after *timeout_s*."""
-        _make_folder(self._lock.parent)
+        make_folder(self._lock.parent)
         return files.lock(self._lock, timeout_s=timeout_s)
 
     def append(self, line: bytes, *, timeout_s: float = 5.0) -> int:
@@ -161,7 +161,7 @@ class LineFile:
 
     def write(self, line: bytes) -> Written:
         """Append *line*; the caller holds the lock, releases it, and then calls `settle`."""
-        _make_folder(self.path.parent)
+        make_folder(self.path.parent)
         self._take_note(line)
         fd, offset = files.append_open(self.path, line)
         return Written(fd, offset, line)
@@ -299,7 +299,9 @@ def make_durable(path: Path, line: Line) -> None:
         os.close(fd)
 
 
-def _make_folder(path: Path) -> None:
+def make_folder(path: Path) -> None:
+    """Make *path* a private folder if it is missing, with a durable name."""
     # Only when missing: a mailbox may lie in a folder of the user's, whose mode is none of our business.
     if not path.is_dir():
         files.private_dir(path)
+        files.sync_dir(path.parent)

@@ -560,6 +560,19 @@ def test_a_line_that_an_editor_moved_is_found_elsewhere(inbox):
     assert (proof.in_place, proof.moved, len(proof.missing)) == (0, 2, 1)
 
 
+def test_what_retention_removed_is_not_missing(tmp_path):
+    inbox = make(tmp_path, archives_kept=1)
+    lines = [inbox.line_of(note(n)) for n in range(3)]
+    claims = []
+    for line in lines:
+        claims.append(Claim(inbox.post_once(line, since=inbox.end()), digest_of(line)))
+        inbox.rotate()
+
+    proof = inbox.verify(claims)
+
+    assert (proof.in_place, proof.removed, len(proof.missing)) == (1, 2, 0)
+
+
 def test_a_position_reads_back_from_a_word_and_from_json(inbox):
     inbox.post(note(1))
     here = inbox.end()

@@ -50,10 +50,11 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What became of the claims: found where they said, found elsewhere, found twice, or not at all."""
+    """What became of the claims: found where they said, found elsewhere, in archives removed since, twice, or not."""
 
     in_place: int
     moved: int
+    removed: int
     repeated: tuple[Claim, ...]
     missing: tuple[Claim, ...]
 
@@ -142,8 +143,9 @@ class Mailbox:
             if found is not None:
                 return found
             written, position = self._append(line)
+            number = self.trail.next_number()
         self._file.settle(written, timeout_s=timeout_s)
-        return position
+        return replace(position, file=number)
 
     def end(self) -> Position:
         """Where the next message will stand, or shortly before that."""
@@ -274,19 +276,23 @@ class Mailbox:
             places = found.get(digest_of(delivery.raw))
             if places is not None:
                 places.append(delivery.position)
-        return _proof(wanted, found)
+        oldest = min((part.number for part in self.trail.parts()), default=0)
+        return _proof(wanted, found, oldest)
 
 
-def _proof(claims: list[Claim], found: dict[str, list[Position]]) -> Proof:
+def _proof(claims: list[Claim], found: dict[str, list[Position]], oldest: int) -> Proof:
     def is_in_place(claim: Claim) -> bool:
         ours = (claim.position.offset, claim.position.head, claim.position.last)
         return any((place.offset, place.head, place.last) == ours for place in found[claim.digest])
 
     there = [claim for claim in claims if found[claim.digest]]
+    gone = [claim for claim in claims if not found[claim.digest]]
     in_place = sum(map(is_in_place, there))
+    missing = tuple(claim for claim in gone if not 0 < claim.position.file < oldest)
     return Proof(
         in_place=in_place,
         moved=len(there) - in_place,
+        removed=len(gone) - len(missing),
         repeated=tuple(claim for claim in there if len(found[claim.digest]) > 1),
-        missing=tuple(claim for claim in claims if not found[claim.digest]),
+        missing=missing,
     )

@@ -1,0 +1,112 @@
+"""Evidence that waits to be told: one file of records an alert, until the message that holds them is out.
+
+    .cmux/alerts/held/SENDER/….jsonl
+
+A record is written first, then the state names how many bytes of the file count: what a killed process wrote beyond
+them is written over.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from daemons import clock, files, text
+from daemons.alerts.model import Held
+from daemons.files import StorageError
+
+HELD_LIMIT_BYTES = 1 << 20
+RECORD_LIMIT = 64 << 10
+_READ_LIMIT_BYTES = 8 * HELD_LIMIT_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One occurrence, its evidence masked and safe to show."""
+
+    at: str
+    count: int
+    evidence: str
+
+    def to_line(self) -> bytes:
+        return json.dumps([self.at, self.count, self.evidence]).encode() + b"\n"
+
+
+def record_of(evidence: str, count: int, now: datetime) -> Record:
+    """*evidence* made safe, its secrets masked, cut when it is very long."""
+    shown = text.mask(text.safe(evidence[: 2 * RECORD_LIMIT]))
+    cut = max(0, len(evidence) - 2 * RECORD_LIMIT) + max(0, len(shown) - RECORD_LIMIT)
+    if cut:
+        shown = f"{shown[:RECORD_LIMIT]}\n… {cut} characters were cut here"
+    return Record(clock.stamp(now), count, shown)
+
+
+class HeldFiles:
+    """The held records of one sender. The caller holds the sender's lock."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def add(self, held: Held, records: Iterable[Record]) -> None:
+        """Append *records* to the file of *held*, durably, as far as there is room; the rest is counted in `cut`.
+
+        Call `sync_names` before the state that names a new file is written.
+        """
+        lines = []
+        room = HELD_LIMIT_BYTES - held.size
+        for record in records:
+            line = record.to_line()
+            if len(line) > room:
+                held.cut += record.count
+                continue
+            room -= len(line)
+            lines.append(line)
+            held.kept += record.count
+        if lines:
+            held.name = held.name or f"{secrets.token_hex(8)}.jsonl"
+            self._write(self.folder / held.name, held.size, b"".join(lines))
+            held.size = HELD_LIMIT_BYTES - room
+
+    def _write(self, path: Path, offset: int, data: bytes) -> None:
+        files.private_dir(self.folder)
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+            try:
+                os.ftruncate(fd, offset)
+                os.lseek(fd, offset, os.SEEK_SET)
+                files.write_all(fd, data)
+                files.reached("held.written")
+                os.fdatasync(fd)
+            finally:
+                os.close(fd)
+        except OSError as cause:
+            raise StorageError("write", path, cause) from cause
+        files.reached("held.synced")
+
+    def sync_names(self) -> None:
+        files.sync_dir(self.folder)
+
+    def read(self, held: Held) -> list[Record]:
+        """The records of *held*; fewer when someone removed or damaged the file."""
+        if held.name is None:
+            return []
+        raw = files.read(self.folder / held.name, limit_bytes=_READ_LIMIT_BYTES) or b""
+        found = []
+        for line in raw[: held.size].splitlines():
+            with suppress(ValueError, TypeError):
+                at, count, evidence = json.loads(line)
+                found.append(Record(str(at), int(count), str(evidence)))
+        return found
+
+    def remove_all_but(self, names: Collection[str]) -> None:
+        """Remove what the state on disk no longer names: told, or left by a process that was killed before that."""
+        with suppress(OSError):
+            for name in os.listdir(self.folder):
+                if name not in names:
+                    files.discard(self.folder / name)

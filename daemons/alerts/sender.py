@@ -1,0 +1,318 @@
+"""Raise once, count, clear once: the alerts of one sender, exactly once in mailbox and journal over kill -9.
+
+    evidence -> ONE replacement of the state: counted, told, outbox -> body, mailbox line, journal -> outbox emptied
+
+Dying before the replacement, the caller has not been answered and hands the same in again; dying after it, the next
+call (of whoever: the restarted daemon, an acknowledgement) finds the outbox and finishes it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import quote
+
+from daemons import clock, files, log
+from daemons import mailbox as mailboxes
+from daemons.alerts import words
+from daemons.alerts.held import HeldFiles, Record, record_of
+from daemons.alerts.model import Alert, Occurrence
+from daemons.alerts.outbox import Sender
+from daemons.alerts.state import Outgoing, SenderState
+from daemons.alerts.telling import Teller
+from daemons.files import LockBusy, StorageError
+from daemons.journal import Journal
+from daemons.mailbox import Claim, Position
+from daemons.settings import Settings
+
+T = TypeVar("T")
+
+STATE_LIMIT_BYTES = 64 << 20
+# After a message could not be sent, tries pause this long at most, so that work goes on beside a mailbox that is stuck.
+RETRY_PAUSE_LIMIT_S = 5.0
+_STATE_KIND = "alerts-unreadable"
+
+
+class Alerts:
+    """The alerts that *sender* (`system:log-watcher`) raises. Any process may call any method.
+
+    Changes raise LockBusy or StorageError when they were not made. A message that cannot be sent (mailbox full, locked,
+    no file) stays in the outbox: that is no error here, `stuck` says why, and later calls send it.
+    """
+
+    def __init__(self, conf: Settings, sender: str = "system:log-watcher") -> None:
+        self.sender = sender
+        self.stuck: str | None = None
+        self._folder = conf.alerts_dir
+        self._path = state_path(conf, sender)
+        self._quarantine = conf.quarantine_dir
+        self._cooldown = timedelta(seconds=conf.alert_cooldown_s)
+        self._held = HeldFiles(conf.alerts_dir / "held" / self._path.stem)
+        mailbox, journal = mailboxes.of(conf), Journal(conf, sender)
+        self._teller = Teller(conf, sender, mailbox, journal)
+        self._sender = Sender(mailbox, journal, self._held)
+        self._is_tidy = False
+        self._retry_at = self._retry_pause_s = 0.0
+        self._idle: tuple[tuple[int, int, int] | None, datetime, datetime] | None = None
+
+    # -- what callers do ----------------------------------------------------------------------------------------------
+
+    def raise_(self, occurrences: Iterable[Occurrence], now: datetime, *, headline: str | None = None) -> None:
+        """It happened. Durable on return: counted, and what is due told, or in the outbox.
+
+        The first occurrence of a key is told at once, alike ones of this call in one message; later ones count, and
+        are told when the cooldown ends. *headline* is the line for what is told at once; without it one is made, and
+        log alerts always have their own, because only here it is known how many of them are new.
+        """
+        handed_in = list(occurrences)
+        if handed_in:
+            self._change(lambda state: self._count(state, handed_in, headline, now), now)
+
+    def clear(self, keys: Iterable[str], now: datetime, *, reason: str, headline: str | None = None) -> None:
+        """The condition of each of *keys* has ended: told once. Keys that are not open are passed over."""
+        ended = list(keys)
+        if ended:
+            self._change(lambda state: self._end(state, ended, reason, headline, now), now)
+
+    def ack(self, key: str, by: str, now: datetime) -> bool:
+        """*by* knows of it: no more updates until it is cleared. False when no such alert is open."""
+        return self._change(lambda state: self._acknowledge(state, key, by, now), now)
+
+    def tick(self, now: datetime) -> None:
+        """Send what could not be sent, and tell what a cooldown held back. Costs a stat when there is nothing to do."""
+        if not self._is_idle(now):
+            self._change(lambda state: bool(state.outbox), now)
+
+    def open(self) -> list[Alert]:
+        """The alerts that are open or acknowledged, oldest first. StorageError when that cannot be read."""
+        raw = files.read(self._path, limit_bytes=STATE_LIMIT_BYTES)
+        try:
+            return [] if raw is None else _open(SenderState.from_bytes(raw))
+        except ValueError as wrong:
+            log.warning("alerts.state_unreadable", file=str(self._path), reason=str(wrong))
+            return []
+
+    # -- one change ---------------------------------------------------------------------------------------------------
+
+    def _change(self, edit: Callable[[SenderState], T], now: datetime) -> T:
+        files.private_dir(self._folder)
+        with files.lock(self._folder / f"{self._path.stem}.lock"):
+            state, is_new = self._load(now)
+            if self._deliver(state):
+                self._save(state)
+            before = state.to_bytes()
+            answer = edit(state)
+            self._tell(state, now)
+            if is_new or state.to_bytes() != before:
+                self._save(state)
+                files.reached("alerts.decided")
+                if self._deliver(state):
+                    with suppress(StorageError):  # decided and sent; emptied by the next call
+                        self._save(state)
+            self._remember_when_to_look_again(state, now)
+            return answer
+
+    def _tell(self, state: SenderState, now: datetime) -> None:
+        """Decide what is told now. While the outbox is stuck nothing is added, so that it becomes one message later."""
+        if not any(outgoing.line for outgoing in state.outbox):
+            self._teller.enqueue_due(state, now)
+        self._teller.forget_what_is_over(state, now)
+
+    def _count(
+        self, state: SenderState, occurrences: Sequence[Occurrence], headline: str | None, now: datetime
+    ) -> None:
+        records: dict[str, list[Record]] = {}
+        for one in occurrences:
+            if not self._is_counted(state, one):
+                self._add(state, one, headline, now)
+                if one.evidence:
+                    records.setdefault(one.key, []).append(record_of(one.evidence, one.count, now))
+        self._hold(state, records)
+
+    def _is_counted(self, state: SenderState, one: Occurrence) -> bool:
+        """Whether *one* was handed in before; remembers it."""
+        if one.source is None or one.position is None:
+            return False
+        known = state.alerts.get(one.key)
+        is_latest = known is not None and known.is_open and known.latest == (one.source, one.position)
+        return is_latest or not state.seen.add(one.source, one.position)
+
+    def _add(self, state: SenderState, one: Occurrence, headline: str | None, now: datetime) -> None:
+        alert = state.alerts.setdefault(one.key, Alert(self.sender, one.key, one.kind, one.subject, now, now))
+        if not alert.is_open:
+            self._reopen(state, alert, now)
+        alert.last, alert.kind, alert.subject = now, one.kind, one.subject
+        alert.count += one.count
+        alert.untold += one.count
+        alert.latest = None if one.source is None or one.position is None else (one.source, one.position)
+        is_told_now = alert.due(now, self._cooldown) is not None
+        alert.headline = headline if is_told_now and one.kind != words.LOG else None
+
+    def _reopen(self, state: SenderState, alert: Alert, now: datetime) -> None:
+        alert.state, alert.first, alert.count = "open", now, 0
+        alert.reason = alert.acknowledged_by = None
+        if alert.due(now, self._cooldown) is None:
+            self._teller.note_quietly(state, "alert.reopened", {"key": alert.key}, now)
+
+    def _hold(self, state: SenderState, records: dict[str, list[Record]]) -> None:
+        has_new_files = False
+        for key, kept in records.items():
+            held = state.alerts[key].held
+            has_new_files |= held.name is None
+            self._held.add(held, kept)
+        if has_new_files:
+            self._held.sync_names()
+            files.reached("alerts.held")
+
+    def _end(self, state: SenderState, keys: Sequence[str], reason: str, headline: str | None, now: datetime) -> None:
+        for key in keys:
+            alert = state.alerts.get(key)
+            if alert is None or not alert.is_open:
+                continue
+            alert.state, alert.reason, alert.headline = "cleared", reason, headline
+            if alert.due(now, self._cooldown) is None:
+                alert.headline = None
+                self._teller.note_quietly(state, "alert.subsided", {"key": key, "why": reason}, now)
+
+    def _acknowledge(self, state: SenderState, key: str, by: str, now: datetime) -> bool:
+        alert = state.alerts.get(key)
+        if alert is None or not alert.is_open:
+            return False
+        if (alert.state, alert.acknowledged_by) != ("acknowledged", by):
+            alert.state, alert.acknowledged_by = "acknowledged", by
+            self._teller.note_quietly(state, "alert.acknowledged", {"key": key, "by": by}, now)
+        return True
+
+    # -- sending ------------------------------------------------------------------------------------------------------
+
+    def _deliver(self, state: SenderState) -> bool:
+        """Send the outbox in order. True when something was sent; what cannot be sent stays for later."""
+        if not state.outbox or clock.monotonic() < self._retry_at:
+            return False
+        waiting: list[Outgoing] = []
+        reason = None
+        for outgoing in state.outbox:
+            # Behind a message that waits, others wait too; entries of the journal alone don't.
+            if reason is None or outgoing.line is None:
+                try:
+                    self._sender.send(outgoing)
+                    continue
+                except (LockBusy, OSError) as cause:
+                    reason = str(cause)
+            waiting.append(outgoing)
+        is_any_sent = len(waiting) < len(state.outbox)
+        state.outbox = waiting
+        self._note_whether_stuck(reason)
+        return is_any_sent
+
+    def _note_whether_stuck(self, reason: str | None) -> None:
+        if reason is None:
+            self._retry_at = self._retry_pause_s = 0.0
+        else:
+            self._retry_pause_s = min(RETRY_PAUSE_LIMIT_S, 2 * self._retry_pause_s or 0.5)
+            self._retry_at = clock.monotonic() + self._retry_pause_s
+        if reason is not None and self.stuck is None:
+            log.warning("alerts.message_waits", sender=self.sender, reason=reason)
+        self.stuck = reason
+
+    # -- the state file -----------------------------------------------------------------------------------------------
+
+    def _load(self, now: datetime) -> tuple[SenderState, bool]:
+        """The state, and whether it differs from what is on disk."""
+        if not self._is_tidy:
+            files.discard_temporaries(self._path)
+            self._is_tidy = True
+        raw = files.read(self._path, limit_bytes=STATE_LIMIT_BYTES)
+        if raw is None:
+            return SenderState(), False
+        try:
+            state = SenderState.from_bytes(raw)
+        except ValueError as wrong:
+            return self._begin_anew(raw, str(wrong), now), True
+        return state, state.settle_clock(now)
+
+    def _begin_anew(self, raw: bytes, reason: str, now: datetime) -> SenderState:
+        """The state is not to be read: keep it and the evidence that waits aside, say so, and go on from nothing.
+
+        The file itself is replaced last, with the state that says so: dying before that begins anew once more.
+        """
+        aside = files.private_dir(self._quarantine) / f"{self._path.name}-{clock.now():%Y%m%dT%H%M%S.%f}"
+        files.replace(aside, raw)
+        try:
+            os.rename(self._held.folder, aside.with_name(f"{aside.name}.held"))
+        except FileNotFoundError:
+            pass  # no evidence waits
+        except OSError as cause:
+            raise StorageError("put aside", self._held.folder, cause) from cause
+        log.error("alerts.state_quarantined", file=str(self._path), kept_as=str(aside), reason=reason)
+        told = f"{self._path} could not be read: {reason}.\nIt was kept as {aside}. Open alerts are told again."
+        one = Occurrence(f"{_STATE_KIND}:{self.sender}", _STATE_KIND, f"the alerts of {self.sender} began anew", told)
+        state = SenderState()
+        self._count(state, [one], None, now)
+        return state
+
+    def _save(self, state: SenderState) -> None:
+        files.replace(self._path, state.to_bytes())
+        files.reached("alerts.saved")
+        self._held.remove_all_but(state.held_names())
+
+    def _is_idle(self, now: datetime) -> bool:
+        if self._idle is None:
+            return False
+        signature, looked_at, until = self._idle
+        return looked_at <= now < until and signature == _signature(self._path)
+
+    def _remember_when_to_look_again(self, state: SenderState, now: datetime) -> None:
+        due = now if state.outbox else self._teller.next_due(state, now)
+        self._idle = (_signature(self._path), now, due or now + timedelta(days=1))
+
+
+def _open(state: SenderState) -> list[Alert]:
+    return sorted((alert for alert in state.alerts.values() if alert.is_open), key=lambda alert: alert.first)
+
+
+def _signature(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def state_path(conf: Settings, sender: str) -> Path:
+    return conf.alerts_dir / f"{quote(sender, safe=':')}.json"
+
+
+def acknowledge(conf: Settings, key: str, by: str, now: datetime) -> bool:
+    """*by* knows of the alert *key*, whoever raised it. False when no such alert is open."""
+    senders = {alert.sender for alert in all_open(conf) if alert.key == key}
+    done = [Alerts(conf, sender).ack(key, by, now) for sender in sorted(senders)]
+    return any(done)
+
+
+def claims(conf: Settings) -> Iterator[Claim]:
+    """What the journal says was posted, and where: for `Mailbox.verify`."""
+    known: set[object] = set()
+    for entry in Journal(conf, "").entries():
+        evidence = entry.get("evidence")
+        if not isinstance(evidence, dict) or "line" not in evidence or evidence.get("message") in known:
+            continue
+        known.add(evidence.get("message"))
+        with suppress(ValueError):
+            yield Claim(Position.from_json(evidence.get("mailbox")), str(evidence["line"]))
+
+
+def all_open(conf: Settings) -> list[Alert]:
+    """The open alerts of all senders, oldest first; for readers, without a lock."""
+    found: list[Alert] = []
+    for path in sorted(conf.alerts_dir.glob("*.json")):
+        raw = files.read(path, limit_bytes=STATE_LIMIT_BYTES)
+        try:
+            found += [] if raw is None else _open(SenderState.from_bytes(raw))
+        except ValueError as wrong:
+            log.warning("alerts.state_unreadable", file=str(path), reason=str(wrong))
+    return sorted(found, key=lambda alert: alert.first)
