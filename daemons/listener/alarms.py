@@ -82,7 +82,7 @@ class Alarms:
 
     def refusal(self, program: str) -> str:
         """Why one of our own programs says that it cannot start (`loop` ends it with one such line), or nothing."""
-        last = ([""] + _tail(self._conf.logs_dir / f"{program}.log"))[-1]
+        last = ("", *_tail(self._conf.logs_dir / f"{program}.log"))[-1]
         is_one = program in PROGRAMS and last.startswith(f"{program}: ")
         return text.mask(last.partition(": ")[2][:_REFUSAL_LIMIT]) if is_one else ""
 
