@@ -195,10 +195,13 @@ class TestAWholeSuite:
         assert "log_watcher" in pids(ours)
 
     def test_other_settings_are_refused_while_it_runs(self, ours: Settings, started: Report) -> None:
-        refused = start.start(dataclasses.replace(ours, port=free_port()))
+        port = free_port()
+
+        refused = start.start(dataclasses.replace(ours, port=port))
 
         assert refused.outcome == "refused"
-        assert refused.problem.endswith(": cmux restart")
+        change = f"CMUX_PORT was {ours.port}, now {port}"
+        assert refused.problem == f"it runs already, with other settings: {change}: cmux restart"
 
     def test_two_starts_at_once_make_one_suite(self, ours: Settings) -> None:
         with ThreadPoolExecutor(2) as both:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from daemons import files, settings, supervisor
-from daemons.settings import Settings
+from daemons.settings import Settings, SettingsError
 from daemons.supervisor import Rpc, SupervisorDown, SupervisorRefused
 from tests.conftest import eventually
 from tests.stand_ins import WAITS, in_place_of_the_daemons, pids, run_supervisord, states, up
@@ -96,6 +96,11 @@ def test_the_real_configuration_names_its_programs_and_nothing_unknown(
     assert {group.name for group in groups} == set(supervisor.PROGRAMS)
     assert all(sys.executable in program.command for group in groups for program in group.process_configs)
     assert options.parse_warnings == []
+
+
+def test_a_checkout_that_is_not_whole_is_said(conf: Settings, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"conf/supervisord\.conf is missing"):
+        supervisor.render(dataclasses.replace(conf, code=tmp_path))
 
 
 @pytest.mark.parametrize("configuration", ["the one of the checkout", "the rendered one"])

@@ -88,13 +88,21 @@ def _launched(conf: Settings) -> tuple[Record, Outcome, tuple[Ended, ...]]:
 
 
 def _same_settings(conf: Settings, record: Record) -> None:
-    then = (record.host, record.port, record.session, record.tmux_socket)
-    now = (conf.host, conf.port, conf.session, conf.tmux_socket)
-    if then != now:
-        raise _Refused(
-            f"the suite runs with other settings ({record.host}:{record.port}, session {record.session}) than these "
-            f"({conf.host}:{conf.port}, session {conf.session}): cmux restart"
+    """Refuse to call a suite running that was told something else."""
+    services = tuple(service.name for service in conf.services)
+    differences = [
+        f"{name} was {then}, now {now}"
+        for name, then, now in (
+            ("CMUX_HOST", record.host, conf.host),
+            ("CMUX_PORT", record.port, conf.port),
+            ("CMUX_SESSION", record.session, conf.session),
+            ("CMUX_TMUX_SOCKET", record.tmux_socket, conf.tmux_socket),
+            ("services", ", ".join(record.services) or None, ", ".join(services) or None),
         )
+        if then != now
+    ]
+    if differences:
+        raise _Refused(f"it runs already, with other settings: {'; '.join(differences)}: cmux restart")
 
 
 def _launch(conf: Settings) -> tuple[Record, Outcome, tuple[Ended, ...]]:

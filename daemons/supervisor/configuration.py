@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from daemons import files
-from daemons.settings import Service, Settings
+from daemons.settings import Service, Settings, SettingsError
 from daemons.supervisor.sockets import prepare_socket
 
 PROGRAMS = ("api", "log_watcher", "health_checker", "registry_service", "listener")
@@ -26,7 +26,8 @@ def render(conf: Settings) -> Path:
     """Write this home's `run/supervisord.conf` out of `conf/supervisord.conf`, replaced whole. Where it is.
 
     The home is written as `%(here)s/../..` or relative to supervisord's working folder, never spelt out, so that no
-    character of its path can mean something to supervisord. StorageError when it cannot be written.
+    character of its path can mean something to supervisord. StorageError when it cannot be written, SettingsError when
+    the checkout is not whole.
     """
     files.private_dir(conf.run_dir)
     files.private_dir(conf.logs_dir)
@@ -47,7 +48,10 @@ def render(conf: Settings) -> Path:
 def _template(conf: Settings) -> configparser.RawConfigParser:
     parsed = configparser.RawConfigParser(inline_comment_prefixes=(";", "#"))
     source = conf.code / "conf" / "supervisord.conf"
-    parsed.read_string((files.read(source) or b"").decode(), source=str(source))
+    raw = files.read(source)
+    if raw is None:
+        raise SettingsError(f"{source} is missing: this checkout is not whole; clone it again")
+    parsed.read_string(raw.decode(), source=str(source))
     return parsed
 
 
