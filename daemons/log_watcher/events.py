@@ -1,0 +1,159 @@
+"""Lines into events: an error's line and all that belongs to it, found in a window of a log.
+
+`scan` is a function of the window alone. A window begins where the one before was consumed up to, so a watcher that was
+killed reads the same bytes again and finds the same events at the same places:
+
+    ...quiet... | ERROR ... | Traceback | File ... | ValueError | ...quiet... | ERROR ... | half a li
+    consumed up to here as long as the last event may still grow ------------'
+
+A line that may be an error is found by scanning the block; only around such places lines are looked at one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from daemons.log_watcher import fingerprint, traces
+from daemons.log_watcher.patterns import Judgement, Patterns, Why
+from daemons.log_watcher.record import Record
+
+KEPT_LINE_BYTES = 4096
+PREAMBLE_LINES = 8
+
+Waiting = Literal["", "event", "trace"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One error. *position* is where its telling line starts, in bytes from the start of the log file."""
+
+    position: int
+    why: Why
+    lines: tuple[bytes, ...]
+    fingerprint: str
+
+    @property
+    def text(self) -> bytes:
+        """The lines as they stood, each cut at 4 KiB, and that said."""
+        return b"\n".join(map(_cut, self.lines))
+
+
+def _cut(line: bytes) -> bytes:
+    if len(line) <= KEPT_LINE_BYTES:
+        return line
+    return line[:KEPT_LINE_BYTES] + b" [... cut here: the line has %d bytes ...]" % len(line)
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What a window held. The next window has to begin *consumed* bytes further on.
+
+    *waiting* says why that is not behind the window's last newline: an event that may go on, or a trace that must.
+    """
+
+    events: tuple[Event, ...]
+    consumed: int
+    waiting: Waiting
+
+
+def scan(window: bytes, patterns: Patterns, *, offset: int = 0, settled: bool = True) -> Scan:
+    """Find the events in *window*, which starts at a line's start, *offset* bytes into the file.
+
+    Bytes after the last newline are left unconsumed. With *settled* no more is expected soon, so an event at the end
+    is complete; without, it is left for the next window.
+    """
+    end = window.rfind(b"\n") + 1
+    events: list[Event] = []
+    position = floor = 0
+    while position < end:
+        found = _next_error(window, patterns, position, end)
+        if found is None:
+            break
+        record = Record(found.line, found.judgement, _preamble(window, found, floor=floor))
+        start = found.start - record.preamble_bytes
+        floor, position = _grow(record, window, patterns, found.following, end)
+        if position >= end and not settled and not record.closed:
+            return Scan(tuple(events), start, "trace" if record.lacks_its_end else "event")
+        if not record.is_ignored(patterns):
+            events.append(_event(record, found, offset))
+    consumed = end if settled else _held_preamble(window, floor, end)
+    return Scan(tuple(events), consumed, "event" if consumed < end else "")
+
+
+def _event(record: Record, found: _Found, offset: int) -> Event:
+    judgement = found.judgement
+    status = judgement.head.status if judgement.why == "access" else None
+    lines = record.lines
+    return Event(offset + found.start, judgement.why, lines, fingerprint.of(found.line, lines, status))
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A line that is an error: where it starts, where the next one does."""
+
+    start: int
+    line: bytes
+    following: int
+    judgement: Judgement
+
+
+def _next_error(window: bytes, patterns: Patterns, position: int, end: int) -> _Found | None:
+    while position < end:
+        hit = patterns.next_candidate(window, position, end)
+        if hit is None:
+            return None
+        start = max(window.rfind(b"\n", position, hit) + 1, position)
+        _, line, position = next(_lines(window, start, end))
+        judgement = patterns.judge(line)
+        if judgement.why:
+            return _Found(start, line, position, judgement)
+    return None
+
+
+def _grow(record: Record, window: bytes, patterns: Patterns, position: int, end: int) -> tuple[int, int]:
+    """Give *record* the lines after its first. Where its last line ends, and where the line that closed it starts."""
+    taken = position
+    for start, line, following in _lines(window, position, end):
+        if record.take(line, patterns):
+            taken = following
+        if record.closed:
+            return taken, start
+    return taken, end
+
+
+def _lines(window: bytes, position: int, end: int) -> Iterator[tuple[int, bytes, int]]:
+    """(start, line without its ending, start of the next) for every line from *position* up to *end*."""
+    while position < end:
+        newline = window.index(b"\n", position, end)
+        yield position, window[position:newline].removesuffix(b"\r"), newline + 1
+        position = newline + 1
+
+
+# -- what stands above a trace's telling line: Node's `/srv/app.js:10`, Python's `  File "x.py", line 1` ---------------
+
+
+def _preamble(window: bytes, found: _Found, *, floor: int) -> bytes:
+    """The bytes of the lines above *found* that belong to its trace, if any."""
+    if found.judgement.head.starts_record:
+        return b""
+    start = _preamble_start(window, floor, found.start)
+    return window[start : found.start]
+
+
+def _held_preamble(window: bytes, floor: int, end: int) -> int:
+    """Where the window's last lines look like what stands above a trace; *end* when they don't."""
+    return _preamble_start(window, floor, end)
+
+
+def _preamble_start(window: bytes, floor: int, end: int) -> int:
+    start = end
+    for _ in range(PREAMBLE_LINES):
+        if start <= floor:
+            break
+        start = max(window.rfind(b"\n", floor, start - 1) + 1, floor)
+        line = window[start : window.index(b"\n", start)].removesuffix(b"\r")
+        if traces.is_preamble(line):
+            return start
+    return end

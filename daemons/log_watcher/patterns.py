@@ -1,0 +1,118 @@
+"""Which line is an error: by what it says of itself, by its shape, and by the settings' patterns.
+
+1. A trace's head is an error, whatever stood above it.
+2. An access record is one when its status is 5xx.
+3. A level decides: ERROR and above is one, INFO and below is none, whatever words the message quotes. WARNING is none
+   either, unless a pattern that the user wrote finds it: the words that everybody has by default don't.
+4. A line that says nothing of itself is one when an error pattern finds it and doesn't count zero of it ("0 FAILED").
+
+Ignore patterns that come with the suite silence what rules 2 and 4 find, never a level or a trace: "healthcheck" in an
+ERROR line is still an error. Those that a user wrote silence every line that they find. A pattern that is only the
+name of a level (`INFO:`) means the lines of that level, which rule 3 has dealt with already.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from daemons.log_watcher import engine, levels, traces
+from daemons.log_watcher.levels import Head
+from daemons.settings import ERROR_PATTERNS, IGNORE_PATTERNS, Settings, SettingsError
+
+Why = Literal["", "trace", "access", "level", "pattern"]
+
+# Without one of these no line is an error by rules 1 to 3. What it lets through is judged line by line, so it may err
+# only on the side of letting through; a test holds it to that.
+_GATE = (
+    r"(?i:err|exception|crit|crt|fatal|ftl|severe|alert|emerg|fail|panic|traceback|unhandled|uncaught)",
+    r"(?i:terminate called|segmentation fault|stack smashing|\bSIG[A-Z]{3,5}: )",
+    r"Out of memory: Kill",
+    r"[ |]5\d\d\b",
+    r"\"(?:level|severity|lvl|Level|Severity|LEVEL|loglevel|log_level|logLevel|log.level|levelname)\"\s*:\s*\"?\d",
+    r"[sS]tatus[_a-zA-Z.]*\"\s*:\s*\"?5\d\d",
+    r"response_code\"\s*:\s*\"?5\d\d",
+    r"\"s\"\s*:\s*\"[EF]\"",
+    r"^[EF](?:\d{4} |, \[)",
+    r"[\[<][ECF][\] >]",
+    r"^<\d{1,3}>",
+)
+_LEVEL_NAME = re.compile(r"[\^\[(]?(?:\\b)?\\?\[?(?:INFO|DEBUG|TRACE|NOTICE|WARN|WARNING)\\?\]?:?(?:\\b)?[)\]$]?")
+_ZERO_OF = re.compile(rb"\b(?i:0|no|zero)[ \t]+$")
+_IS_ZERO = re.compile(rb"[\"']?\s{0,3}[=:]\s{0,3}0\b(?![.,]\d)")
+# Lines that tell of our own alerts, in the mailbox or in the log of whoever reads it: reporting them would never end.
+_OWN = re.compile(rb"\[LOG ALERT\] |system:log-watcher ->|/attachments/log-alert-\d{6}|\"daemon\": ?\"log_watcher\"")
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What one line is: an error and why (`why` is empty for none), and what it says of itself."""
+
+    why: Why
+    head: Head
+
+
+class Patterns:
+    """The settings' patterns, compiled. SettingsError for one that can't run in linear time."""
+
+    def __init__(self, conf: Settings) -> None:
+        own_errors = [pattern for pattern in conf.error_patterns if pattern not in ERROR_PATTERNS]
+        ignores = [pattern for pattern in conf.ignore_patterns if not _LEVEL_NAME.fullmatch(pattern)]
+        own_ignores = [pattern for pattern in ignores if pattern not in IGNORE_PATTERNS]
+        self._errors = _compiled("CMUX_ERROR_PATTERNS", list(conf.error_patterns))
+        self._own_errors = _compiled("CMUX_ERROR_PATTERNS", own_errors)
+        self._ignores = _compiled("CMUX_IGNORE_PATTERNS", ignores)
+        self._own_ignores = _compiled("CMUX_IGNORE_PATTERNS", own_ignores)
+        self._gate = engine.compile_any([*_GATE, *conf.error_patterns])
+
+    def next_candidate(self, block: bytes, position: int, end: int) -> int | None:
+        """Where in *block* the next line that may be an error has something telling; None: no more up to *end*."""
+        found = self._gate.search(block, position, end)
+        return found.start() if found else None
+
+    def judge(self, line: bytes) -> Judgement:
+        """Whether *line* (without its newline) is an error by itself."""
+        head = levels.read(line)
+        return Judgement(self._why(line, head), head)
+
+    def is_ignored(self, line: bytes) -> bool:
+        """Whether an ignore pattern that the user wrote finds *line*."""
+        return self._own_ignores is not None and self._own_ignores.search(line) is not None
+
+    def _why(self, line: bytes, head: Head) -> Why:
+        if _OWN.search(line):
+            return ""
+        if head.level is not None and head.level >= levels.ERROR:
+            return "" if self.is_ignored(line) else "level"
+        if head.status is not None:
+            return "access" if head.status >= 500 and not self._ignored(line) else ""
+        if head.level is not None:
+            return self._despite_level(line, head.level)
+        if traces.is_head(line) or (head.starts_record and traces.is_head(head.message)):
+            return "" if self.is_ignored(line) else "trace"
+        return "pattern" if self._found(line) else ""
+
+    def _despite_level(self, line: bytes, level: int) -> Why:
+        own = level == levels.WARNING and self._own_errors is not None and self._own_errors.search(line)
+        return "pattern" if own and not self._ignored(line) else ""
+
+    def _found(self, line: bytes) -> bool:
+        found = self._errors.search(line) if self._errors else None
+        if found is None:
+            return False
+        before = line[max(0, found.start() - 8) : found.start()]
+        counts_zero = _ZERO_OF.search(before) or _IS_ZERO.match(line, found.end())
+        return not counts_zero and not self._ignored(line)
+
+    def _ignored(self, line: bytes) -> bool:
+        return self._ignores is not None and self._ignores.search(line) is not None
+
+
+def _compiled(setting: str, patterns: list[str]) -> engine.Pattern | None:
+    for pattern in patterns:
+        try:
+            engine.compile_one(pattern)
+        except engine.NotLinear as wrong:
+            raise SettingsError(f"{setting}: {wrong}") from None
+    return engine.compile_any(patterns) if patterns else None

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import dataclasses
+import random
+import re
+
+import log_corpus
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemons import clock, settings
+from daemons.log_watcher import engine, levels, traces
+from daemons.log_watcher.patterns import Patterns
+from daemons.settings import ERROR_PATTERNS, IGNORE_PATTERNS, Settings, SettingsError
+
+
+def make(conf: Settings, *, errors: tuple[str, ...] = ERROR_PATTERNS, ignores: tuple[str, ...] = IGNORE_PATTERNS):
+    return Patterns(dataclasses.replace(conf, error_patterns=errors, ignore_patterns=ignores))
+
+
+@pytest.fixture(scope="module")
+def defaults(tmp_path_factory) -> Patterns:
+    return Patterns(settings.load({"CMUX_HOME": str(tmp_path_factory.mktemp("home"))}))
+
+
+def test_every_labelled_line_alone_is_judged_as_labelled(defaults):
+    corpus = log_corpus.load("lines.txt")
+    errors = {lines[0] for lines in corpus.errors.values()}
+    inside = {line for lines in corpus.errors.values() for line in lines[1:]}
+
+    wrong = [
+        line
+        for line in corpus.log.splitlines()
+        if line not in inside and bool(defaults.judge(line).why) != (line in errors)
+    ]
+
+    assert not wrong
+
+
+def test_the_gate_lets_every_error_through(defaults):
+    """Errors of the corpora, whole, in pieces and in other cases: what `judge` finds, the block scan must not skip."""
+    chance = random.Random(7)
+    lines = [line for corpus in log_corpus.all_of_them() for line in corpus.log.splitlines()]
+    for line in list(lines):
+        other = chance.choice(lines)
+        cut = chance.randrange(len(line) + 1)
+        lines += [line.lower(), line.upper(), line[:cut] + other, line[cut:], b" " + line, b"web-1  | " + line]
+
+    missed = [line for line in lines if defaults.judge(line).why and _passes(defaults, line) is None]
+
+    assert not missed
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            'ERROR error Error crit [E] <3> E0131 level=error level= lvl=fatal {"level":50} "severity":"ERROR" 500 '
+            '"GET /x HTTP/1.1" | - : 10:00:00 2026-01-31 [main] app GET /x ms in FAILED '
+            'panic: {"s":"E","t":1} SIGSEGV: x '
+            "npm error ValueError: Completed Internal".split(" ")
+        ),
+        max_size=7,
+    ),
+    st.sampled_from([" ", "", "  ", "\t"]),
+)
+def test_the_gate_lets_every_invented_error_through(defaults, words, glue):
+    line = glue.join(words).encode()
+
+    assert not defaults.judge(line).why or _passes(defaults, line) is not None
+
+
+def _passes(patterns: Patterns, line: bytes) -> int | None:
+    block = b"quiet\n" + line + b"\nquiet\n"
+    return patterns.next_candidate(block, 6, 6 + len(line) + 1)
+
+
+@given(st.binary(max_size=2000))
+def test_no_bytes_break_the_judgement(defaults, line):
+    defaults.judge(line.replace(b"\n", b""))
+
+
+@pytest.mark.parametrize(
+    "piece", [b"[", b"(", b"2026-01-31 ", b"a ", b"- ", b"10:00:00 ", b'"GET ', b"0/", b"{", b"E", b"\x1b[", b"x."]
+)
+def test_no_line_takes_long(defaults, piece):
+    line = piece * (200_000 // len(piece))
+
+    started = clock.monotonic()
+    defaults.judge(line)
+
+    assert clock.monotonic() - started < 0.1
+
+
+def test_a_users_pattern_that_would_never_end_is_harmless(conf):
+    patterns = make(conf, errors=(r"(a+)+$", r"(\w+\s?)*ERROR$", r"(.*?,){12}P", r"x.*y.*z.*w", r"\s+$"))
+    lines = [b"a" * 28 + b"!", b"word " * 1000 + b"x", b"1," * 5000, b"x" * 20_000, b" " * 100_000 + b"."]
+
+    started = clock.monotonic()
+    for line in lines:
+        patterns.judge(line)
+
+    assert clock.monotonic() - started < 1
+
+
+@pytest.mark.parametrize("pattern", [r"(?=x)y", r"(x)\1", r"(?<!a)b", r"x{1,2000}"])
+def test_a_pattern_that_cannot_run_in_linear_time_is_refused_with_one_line(conf, pattern):
+    with pytest.raises(SettingsError, match="linear time") as refused:
+        make(conf, errors=(pattern,))
+
+    assert "\n" not in str(refused.value)
+    assert pattern in str(refused.value)
+    assert "CMUX_ERROR_PATTERNS" in str(refused.value)
+
+
+def test_a_users_error_pattern_counts_also_in_warnings_but_not_in_what_is_only_information(conf):
+    patterns = make(conf, errors=(*ERROR_PATTERNS, "payment refused"))
+
+    assert patterns.judge(b"payment refused for order 17").why == "pattern"
+    assert patterns.judge(b"WARNING: payment refused for order 17").why == "pattern"
+    assert not patterns.judge(b"INFO: payment refused for order 17").why
+    assert not patterns.judge(b"WARNING: ERROR quoted").why
+
+
+def test_structure_is_seen_whatever_the_patterns_are(conf):
+    patterns = make(conf, errors=("BOOM",))
+
+    assert patterns.judge(b"BOOM").why == "pattern"
+    assert patterns.judge(b"ERROR: x").why == "level"
+    assert patterns.judge(b"ValueError: x").why == "trace"
+    assert not patterns.judge(b"an ERROR somewhere").why
+
+
+def test_a_default_ignore_does_not_swallow_a_real_error(defaults):
+    assert defaults.judge(b"ERROR: healthcheck of the database failed").why == "level"
+    assert not defaults.judge(b"healthcheck FAILED").why
+
+
+@pytest.mark.parametrize("ignore", ["INFO:", r"\bINFO\b", "^INFO", r"\[INFO\]", "DEBUG"])
+def test_an_ignore_that_names_a_level_swallows_no_error_that_quotes_it(conf, ignore):
+    patterns = make(conf, ignores=(ignore,))
+
+    assert patterns.judge(b"ERROR: the server said INFO: [INFO] DEBUG and died").why == "level"
+    assert not patterns.judge(b"INFO: ERROR").why
+
+
+def test_a_users_ignore_silences_what_it_finds(conf):
+    patterns = make(conf, ignores=(*IGNORE_PATTERNS, "Connection reset by peer"))
+
+    assert not patterns.judge(b"ERROR: Connection reset by peer").why
+    assert not patterns.judge(b"ConnectionResetError: [Errno 104] Connection reset by peer").why
+    assert patterns.judge(b"ERROR: Connection refused").why
+
+
+def test_no_pattern_at_all_leaves_the_structure(conf):
+    patterns = make(conf, errors=(), ignores=())
+
+    assert patterns.judge(b"ERROR: x").why == "level"
+
+
+def test_bytes_that_are_no_text_are_read(defaults):
+    assert defaults.judge(b"ERROR: caf\xe9 \xff\x00 burnt").why == "level"
+    assert defaults.judge("ERROR: Straße gesperrt".encode("utf-16-le")).why == ""
+
+
+def test_colours_do_not_hide_a_level(defaults):
+    assert defaults.judge(b"\x1b[31mERROR\x1b[0m: it broke").why == "level"
+    assert defaults.judge(b"\x1b[2m2026-01-31T10:00:00Z\x1b[0m \x1b[31mERROR\x1b[0m shop: it broke").why == "level"
+    assert not defaults.judge(b"\x1b[32mINFO\x1b[0m: ERROR page").why
+
+
+def test_a_block_is_matched_line_by_line():
+    pattern = engine.compile_any([r"^end$", r"a\s+b"])
+
+    assert pattern.search(b"x\nend\ny").start() == 2
+    assert pattern.search(b"a\nb") is None
+
+
+@given(st.from_regex(re.compile(r"[ \[\]0-9:A-Z{}\"-]{0,60}"), fullmatch=True))
+def test_reading_a_head_never_fails(text):
+    levels.read(text.encode())
+    traces.shape(text.encode())
