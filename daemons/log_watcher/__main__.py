@@ -1,0 +1,219 @@
+"""`python -m daemons.log_watcher`: tells every error that a watched log gets, once, within a second.
+
+A log line's way, one direction, no back and forth:
+
+    names -> tail (look, read) -> patterns, record, events -> alerts -> then the marker moves
+
+`tick` runs when a file changed, and once a second in any case: what woke it is a hint, what it reads is the truth.
+"""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import groupby
+
+from daemons import clock, files, log, loop, text
+from daemons.alerts import Alert, Alerts, Occurrence
+from daemons.clock import Wake
+from daemons.log_watcher.events import Event
+from daemons.log_watcher.generation import Generation
+from daemons.log_watcher.names import Names
+from daemons.log_watcher.opening import Source
+from daemons.log_watcher.patterns import Patterns
+from daemons.log_watcher.tail import Log
+from daemons.log_watcher.wakeup import NEW_NAME, Wakeup
+from daemons.settings import Settings
+
+SENDER = "system:log-watcher"
+KIND = "log"
+# What costs next to nothing is done this often: seeing whether a file is another one, has grown, has come to be.
+LOOK_EVERY_S = 1.0
+# A cycle ends after this, also while there is more to do: each completed cycle is a sign of life.
+CYCLE_S = 0.5
+# A kind of error is over when it was quiet for this long, and for three times its usual pause.
+QUIET = timedelta(minutes=10)
+QUIET_PAUSES = 3
+QUIET_LOOK_EVERY_S = 10.0
+LOGS_SHOWN = 50
+
+
+class LogWatcher:
+    """The daemon: follows the logs that the settings name, and tells their errors."""
+
+    def __init__(self, conf: Settings, wake: Wake) -> None:
+        """Raises SettingsError for a pattern that can't be used, StorageError when the state can't be kept."""
+        self.interval_s = min(LOOK_EVERY_S, conf.log_check_interval_s)
+        self._conf = conf
+        self._wake = wake
+        self._patterns = Patterns(conf)
+        files.private_dir(conf.markers_dir)
+        self._names = Names(conf)
+        self._alerts = Alerts(conf, sender=SENDER)
+        self._wakeup = Wakeup(wake)
+        self._logs: dict[str, Log] = {}
+        self._look_at = self._check_at = self._quiet_at = 0.0
+        _raise_file_limit()
+
+    def tick(self, now: datetime) -> Mapping[str, object]:
+        """Read what is new and tell it, until nothing is waiting; then let quiet alerts end."""
+        mono = clock.monotonic()
+        self._find(mono, at_once=mono >= self._check_at)
+        self._watch_until_settled(now, mono + CYCLE_S)
+        self._end_quiet_alerts(now, mono)
+        self._alerts.tick(now)
+        return self._detail()
+
+    def close(self) -> None:
+        self._wakeup.close()
+        for one in self._logs.values():
+            one.close()
+
+    # -- which logs ---------------------------------------------------------------------------------------------------
+
+    def _find(self, mono: float, *, at_once: bool) -> None:
+        """Take up the logs that the settings name now; let go of those that are gone and read to their end."""
+        found = self._names.find(mono, at_once=at_once)
+        for path, looked_for_before in found.items():
+            if path not in self._logs:
+                elsewhere = partial(self._read_elsewhere, path)
+                first_look = not looked_for_before
+                self._logs[path] = Log(path, self._conf.markers_dir, first_look=first_look, read_elsewhere=elsewhere)
+        for path in self._logs.keys() - found.keys():
+            if not self._logs[path].generations:
+                self._logs.pop(path).close()
+        self._names.followed = set(self._logs)
+
+    def _read_elsewhere(self, path: str, source: Source) -> bool:
+        return any(one.knows(source) for one in self._logs.values() if one.path != path)
+
+    # -- reading and telling ------------------------------------------------------------------------------------------
+
+    def _watch_until_settled(self, now: datetime, until: float) -> None:
+        """Look, read, tell; and again as long as something is due in a moment: more to read, or an event's end."""
+        while True:
+            mono = clock.monotonic()
+            for one in self._to_look_at(mono):
+                one.look(mono)
+                one.read(self._patterns, mono, anyway=mono >= self._check_at)
+                self._tell(one, now)
+            self._after_look(mono)
+            wait_s = self._due_in(clock.monotonic())
+            if wait_s is None or self._wake.stop_requested:
+                return
+            if clock.monotonic() + wait_s > until:
+                self._wake.set("unsettled")  # the next cycle follows at once
+                return
+            self._wake.wait(wait_s)
+
+    def _to_look_at(self, mono: float) -> list[Log]:
+        """All logs once a second; in between those that something happened to, or that wait for something."""
+        changed = self._wakeup.changed()
+        if NEW_NAME in changed:
+            self._find(mono, at_once=True)
+            self._look_at = mono
+        if mono >= self._look_at:
+            return list(self._logs.values())
+        return [one for one in self._logs.values() if one.path in changed or one.is_due(mono)]
+
+    def _after_look(self, mono: float) -> None:
+        if mono >= self._look_at:
+            self._look_at = mono + self.interval_s
+            self._wakeup.follow(self._logs, self._names.globs)
+            self._names.remember()
+        if mono >= self._check_at:
+            self._check_at = mono + self._conf.log_check_interval_s
+
+    def _due_in(self, mono: float) -> float | None:
+        moments = [due for due in (one.due_at() for one in self._logs.values()) if due is not None]
+        soonest = min(moments, default=None)
+        return None if soonest is None or soonest > mono + CYCLE_S else max(0.0, soonest - mono)
+
+    def _tell(self, one: Log, now: datetime) -> None:
+        """Tell what was found in *one*, then let its marker move: dying in between repeats and loses nothing."""
+        if one.gets_more_in_a_moment(clock.monotonic()):
+            return
+        if one.unsaid:
+            one.identify()
+            occurrences = [_occurrence(one.path, generation, event) for generation, event in one.unsaid]
+            self._alerts.raise_(occurrences, now)
+            files.reached("log_watcher.told")
+        one.commit(clock.monotonic())
+
+    # -- the end of an alert ------------------------------------------------------------------------------------------
+
+    def _end_quiet_alerts(self, now: datetime, mono: float) -> None:
+        """Clear what has been quiet for long enough, one message a log."""
+        if mono < self._quiet_at:
+            return
+        self._quiet_at = mono + QUIET_LOOK_EVERY_S
+        quiet = [alert for alert in self._alerts.open() if alert.kind == KIND and _is_quiet(alert, now)]
+        quiet.sort(key=lambda alert: alert.subject)
+        for path, alerts in groupby(quiet, key=lambda alert: alert.subject):
+            log.info("log.quiet_again", path=path)
+            self._alerts.clear([alert.key for alert in alerts], now, reason="not seen again for a while")
+
+    # -- what the status says -----------------------------------------------------------------------------------------
+
+    def _detail(self) -> dict[str, object]:
+        logs = list(self._logs.values())
+        refused = self._names.refused | {one.path: one.refusal for one in logs if one.refusal}
+        shown = [one for one in logs if one.generations][:LOGS_SHOWN]
+        return {
+            "logs": len(logs),
+            "followed": sum(bool(one.generations) for one in logs),
+            "refused": refused,
+            "watching": self._wakeup.problem or "events and poll",
+            "coverage": _coverage(logs),
+            "by_log": {one.path: _coverage([one]) for one in shown},
+        }
+
+
+def _coverage(logs: Iterable[Log]) -> dict[str, object]:
+    """The ledger: bytes seen = bytes examined + bytes pending + gaps, and why there are gaps."""
+    examined = pending = events = 0
+    gaps: dict[str, list[int]] = {}
+    for one in logs:
+        examined += one.marker.examined_bytes
+        pending += one.pending_bytes
+        events += one.marker.events
+        for reason, (times, size) in one.marker.gaps.items():
+            before = gaps.get(reason, [0, 0])
+            gaps[reason] = [before[0] + times, before[1] + size]
+    seen = examined + pending + sum(size for _, size in gaps.values())
+    shown = {reason: {"times": times, "bytes": size} for reason, (times, size) in gaps.items()}
+    return {"seen_bytes": seen, "examined_bytes": examined, "pending_bytes": pending, "events": events, "gaps": shown}
+
+
+def _occurrence(path: str, generation: Generation, event: Event) -> Occurrence:
+    return Occurrence(
+        key=f"{KIND}:{path}:{event.fingerprint}",
+        kind=KIND,
+        subject=path,
+        evidence=text.decode(event.text),
+        source=generation.id,
+        position=event.position,
+    )
+
+
+def _is_quiet(alert: Alert, now: datetime) -> bool:
+    pause = (alert.last - alert.first) / max(1, alert.count - 1)
+    return now - alert.last >= max(QUIET, QUIET_PAUSES * pause)
+
+
+def _raise_file_limit() -> None:
+    """Every log holds a file open, a rotated one some more: take what the system allows."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def main() -> int:
+    return loop.run("log_watcher", LogWatcher)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
