@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from daemons import alerts, clock
-from daemons.alerts import Alert, Alerts
+from daemons.alerts import Alert
 from daemons.cli.command import DONE, USAGE, Refused, subcommands
 from daemons.cli.screen import Screen, ago, many, shown
 from daemons.settings import Settings
@@ -62,7 +62,7 @@ def _acknowledge(options: argparse.Namespace, conf: Settings, found: Sequence[Al
     chosen = list(found) if options.all else [_chosen(word, found) for word in options.words]
     for alert in chosen:
         if not options.dry_run:
-            Alerts(conf, alert.sender).ack(alert.key, options.by, clock.now())
+            alerts.acknowledge(conf, alert.key, options.by, clock.now())
         done = "would acknowledge" if options.dry_run else "acknowledged"
         screen.say(f"{screen.sign('ok')} {done} {shown(alert.key)}")
     if not chosen:

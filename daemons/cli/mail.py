@@ -7,11 +7,11 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from daemons import clock, mailbox, settings
+from daemons import alerts, clock, mailbox, settings
 from daemons.cli.command import DEGRADED, DONE, Refused, count, subcommands
 from daemons.cli.screen import Screen, ago, many, shown
 from daemons.journal import Journal
-from daemons.mailbox import Claim, Delivery, Message, Position, Unsendable, check_address
+from daemons.mailbox import Delivery, Message, Unsendable, check_address
 from daemons.registry import Registry
 from daemons.settings import Settings
 
@@ -228,7 +228,7 @@ def _is_for(mail: Delivery, name: str, conf: Settings) -> bool:
 
 
 def _verify(_options: argparse.Namespace, conf: Settings, screen: Screen) -> int:
-    claims = _claims(conf)
+    claims = list(alerts.claims(conf))
     proof = mailbox.of(conf).verify(claims)
     whole = not (proof.missing or proof.repeated)
     sign = screen.sign("ok" if whole else "bad")
@@ -251,14 +251,3 @@ def _verify(_options: argparse.Namespace, conf: Settings, screen: Screen) -> int
         ok=whole,
     )
     return DONE if whole else DEGRADED
-
-
-def _claims(conf: Settings) -> list[Claim]:
-    """Every line of the mailbox that the journal names, once: several events may be told in one message."""
-    told = (entry.get("evidence") for entry in Journal(conf, USER).entries())
-    claims = {
-        Claim(Position.from_json(evidence["mailbox"]), str(evidence["line"])): None
-        for evidence in told
-        if isinstance(evidence, dict) and "mailbox" in evidence and "line" in evidence
-    }
-    return list(claims)

@@ -38,7 +38,7 @@ def run(options: argparse.Namespace, conf: Settings, screen: Screen) -> int:
     ended = stop.stop(conf, dry_run=options.dry_run)
     if options.dry_run or not ended.proven:
         stopping.show(ended, conf, screen)
-        return stopping.code_of(ended)
+        return ended.exit_code
     report = start.start(conf, wait_s=options.wait)
     starting.show(report, conf, screen)
     return starting.code_of(report, options.wait)
