@@ -26,11 +26,13 @@ _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 class Record:
     """A suite that was started, with what it was told then: settings may have changed since.
 
-    *ports* are those of the API and the services; *cgroup* is the folder of its control group, where it has one.
+    *sid* is supervisord's session, in which its programs stay; *ports* are those of the API and the services; *cgroup* is
+    the folder of its control group, where it has one.
     """
 
     suite_id: str
     supervisord: Identity
+    sid: int | None
     started_at: str
     version: str
     home: str
@@ -103,9 +105,11 @@ def _inode(folder: Path) -> int:
 def record_of(conf: Settings, supervisord: Identity, *, cgroup: Path | None) -> Record:
     """The record of a suite that starts now with these settings under *supervisord*."""
     declared = tuple(service.port for service in conf.services if service.port)
+    process = processes.read(supervisord.pid)
     return Record(
         suite_id=suite_id(conf),
         supervisord=supervisord,
+        sid=process.sid if process else None,
         started_at=clock.stamp(clock.now()),
         version=__version__,
         home=str(conf.home),

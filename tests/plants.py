@@ -68,14 +68,14 @@ class Plants:
     """All that one test planted."""
 
     def __init__(self, folder: Path) -> None:
-        self._report = folder / "plants.report"
-        self._report.touch()
+        self.report = folder / "plants.report"
+        self.report.touch()
         self._children: list[subprocess.Popen[bytes]] = []
         self._known: dict[int, processes.Identity] = {}
 
     def python(self, body: str, *args: object, env: Mapping[str, str] | None = None, **popen: object) -> int:
         """Run *body* after the prelude as a child of the test; its pid. `sys.argv[2:]` are *args*."""
-        command = [sys.executable, "-c", PRELUDE + body, str(self._report), *map(str, args)]
+        command = [sys.executable, "-c", PRELUDE + body, str(self.report), *map(str, args)]
         child = subprocess.Popen(command, env=dict(env or _plain()), **popen)  # type: ignore[call-overload]
         self._children.append(child)
         self._remember(child.pid)
@@ -83,7 +83,7 @@ class Plants:
 
     def pid(self, name: str, nth: int = 0) -> int:
         """The pid that a planted process said under *name* (the *nth* time), once it has."""
-        pids = eventually(lambda: self._said(name)[nth:], but=self._report.read_text)
+        pids = eventually(lambda: self._said(name)[nth:], but=self.report.read_text)
         self._remember(pids[0])
         return pids[0]
 
@@ -101,7 +101,7 @@ class Plants:
 
     def end(self) -> None:
         """Kill all that was planted and is still there."""
-        for line in self._report.read_text().splitlines():
+        for line in self.report.read_text().splitlines():
             self._remember(int(line.split()[1]))
         for identity in self._known.values():
             held = processes.Handle.open(identity)
@@ -112,7 +112,7 @@ class Plants:
             child.wait(timeout=10)
 
     def _said(self, name: str) -> list[int]:
-        lines = [line.split() for line in self._report.read_text().splitlines()]
+        lines = [line.split() for line in self.report.read_text().splitlines()]
         return [int(line[1]) for line in lines if line[0] == name]
 
     def _remember(self, pid: int) -> None:

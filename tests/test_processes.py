@@ -290,7 +290,8 @@ def test_every_listener_of_a_port_is_named_and_its_clients_are_not(source: str) 
 def test_a_port_that_is_bound_and_not_listened_on_is_occupied_too() -> None:
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
-        found = processes.listeners(bound.getsockname()[1])
+        found = processes.occupants(bound.getsockname()[1])
+        assert processes.listeners(bound.getsockname()[1]) == ()
 
     if not found:
         pytest.skip("this kernel does not tell (Linux before 6.8)")
@@ -650,11 +651,11 @@ def test_a_cgroup_holds_what_no_other_evidence_finds(plants: Plants) -> None:
         "def away(): os.setsid(); say('away'); os.execve('/bin/sleep', ['sleep', '1000'], {})\n"
         "fork(away, orphan=True); say('up'); forever()",
         SUITE,
-        Path(plants._report).with_name("folder"),
+        plants.report.with_name("folder"),
         env={**os.environ},
     )
     members = {plants.pid("away"), plants.pid("up")}
-    folder = Path(Path(plants._report).with_name("folder").read_text())
+    folder = Path(plants.report.with_name("folder").read_text())
     if str(folder) == "None":
         pytest.skip("no cgroup can be made here")
 

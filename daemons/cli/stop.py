@@ -48,7 +48,7 @@ def show(report: Report, conf: Settings, screen: Screen) -> None:
     """The report, for a person and for a program."""
     _show_processes(report, screen)
     _show_windows(report, screen)
-    for line in _wrong(report):
+    for line in report.wrong:
         screen.say(f"{screen.sign('bad')} {shown(line)}")
     for note in report.notes:
         screen.say(f"{screen.sign('unknown')} {shown(note)}")
@@ -81,17 +81,6 @@ def _show_windows(report: Report, screen: Screen) -> None:
         if not window.left:
             sign = screen.sign("off" if report.outcome == "would stop" else "ok")
             screen.say(f"{sign} tmux {window.kind} {shown(window.name)} {fate}: {shown(window.why)}")
-
-
-def _wrong(report: Report) -> list[str]:
-    left = [f"pid {each.pid} is still there: {each.left}" for each in report.processes if not each.gone and each.left]
-    left += [f"tmux {each.kind} {each.name} is still there: {each.left}" for each in report.windows if each.left]
-    left += [each.line() for each in report.foreign]
-    named = {each.port for each in report.foreign}
-    left += [
-        f"port {each.port} can't be taken yet" for each in report.ports if not each.free and each.port not in named
-    ]
-    return [*left, *report.problems]
 
 
 def _sum(report: Report) -> str:

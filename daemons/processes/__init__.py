@@ -34,7 +34,7 @@ from daemons.processes.proc import (
     tree,
     user_name,
 )
-from daemons.processes.sockets import Listener, can_bind, holders, listeners, peer_uid, unix_listeners
+from daemons.processes.sockets import Listener, can_bind, holders, listeners, occupants, peer_uid, unix_listeners
 from daemons.processes.usage import Usage, usage
 
 __all__ = [
@@ -66,6 +66,7 @@ __all__ = [
     "listeners",
     "marked",
     "marker",
+    "occupants",
     "own_line",
     "peer_uid",
     "read",

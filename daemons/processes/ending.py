@@ -67,16 +67,16 @@ def end(
     deadline_s: float,
     again: Look = nobody_else,
     wardens: Collection[int] = (),
-    nudge: Callable[[], object] | None = None,
+    nudge: Callable[[], bool] | None = None,
 ) -> tuple[Ended, ...]:
     """End the processes of *held*, and whatever *again* finds meanwhile. Closes all handles.
 
-    1. SIGTERM and SIGCONT to all at once (a terminal's session leader gets SIGHUP too: shells ignore SIGTERM).
+    1. SIGTERM and SIGCONT to all at once, in the order of *held*. An interactive shell ignores SIGTERM and gets SIGHUP.
     2. Up to *grace_s*; what a leader left behind gets LEFT_BEHIND_S. Nothing is waited for that may not be signalled.
     3. All that is left is frozen until nobody is new, then killed. Until *again* finds nobody, or *deadline_s* (on the
        monotonic clock) has come.
 
-    *wardens* may go before those below them without hurrying these. *nudge* is called every 10 ms meanwhile.
+    *wardens* may go before those below them without hurrying these. *nudge* is called every 10 ms until it says False.
     """
     ending = _Ending(grace_s, deadline_s, again, frozenset(wardens), nudge)
     try:
@@ -179,7 +179,7 @@ class _Ending:
         deadline_s: float,
         again: Look,
         wardens: frozenset[int],
-        nudge: Callable[[], object] | None,
+        nudge: Callable[[], bool] | None,
     ) -> None:
         self._deadline = deadline_s
         self._again = again
@@ -212,9 +212,8 @@ class _Ending:
         asked = [self._case(handle, now) for handle in held]
         for case in asked:
             self._add(case)
-            leads_terminal = case.handle.process.terminal and case.handle.process.sid == case.handle.pid
-            # CONT after TERM: a stopped process must find it pending, or it runs on in between.
-            case.send(Signals.SIGTERM, *([Signals.SIGHUP] if leads_terminal else []), Signals.SIGCONT)
+            # CONT comes last: a stopped process must find the others pending, or it runs on in between.
+            case.send(Signals.SIGTERM, *_what_a_shell_obeys(case.handle), Signals.SIGCONT)
         return asked
 
     def _case(self, handle: Handle, now: float) -> _Case:
@@ -224,7 +223,7 @@ class _Ending:
             asked_at=now,
             kill_at=max(self._kill_at, min(now + REMIND_AFTER_S, self._deadline)),
             newborn=handle.process.age_s < NEWBORN_S,
-            catches_term=_catches(handle.pid, Signals.SIGTERM),
+            catches_term=_is_in("SigCgt", Signals.SIGTERM, handle.pid),
         )
 
     def _add(self, case: _Case) -> None:
@@ -258,8 +257,7 @@ class _Ending:
         now = clock.monotonic()
         until = min(self._look_at, self._deadline, *(case.kill_at for case in living))
         timeout_s = max(0.0, until - now)
-        if self._nudge:
-            self._nudge()
+        if self._nudge and self._nudge():
             timeout_s = min(timeout_s, _NUDGE_EVERY_S)
         if wait_any([case.handle for case in living], timeout_s):
             self._note_ends(living)
@@ -334,10 +332,17 @@ def _settle(pids: Iterable[int]) -> None:
     clock.wait_until(still, within_s=_SETTLE_S, every_s=0.001)
 
 
-def _catches(pid: int, number: Signals) -> bool:
+def _what_a_shell_obeys(handle: Handle) -> list[Signals]:
+    """SIGHUP for an interactive shell. Not for others: it would kill what is just cleaning up after SIGTERM."""
+    leads_terminal = handle.process.terminal and handle.process.sid == handle.pid
+    return [Signals.SIGHUP] if leads_terminal and _is_in("SigIgn", Signals.SIGTERM, handle.pid) else []
+
+
+def _is_in(mask: str, number: Signals, pid: int) -> bool:
+    """Whether the process catches (SigCgt) or ignores (SigIgn) the signal *number*."""
     status = proc.contents(f"/proc/{pid}/status")
-    begin = status.find(b"\nSigCgt:\t")
-    return begin >= 0 and bool(int(status[begin + 9 :].split(None, 1)[0], 16) >> (number - 1) & 1)
+    begin = status.find(f"\n{mask}:\t".encode())
+    return begin >= 0 and bool(int(status[begin + len(mask) + 3 :].split(None, 1)[0], 16) >> (number - 1) & 1)
 
 
 def _why_left(case: _Case) -> str:

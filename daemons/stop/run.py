@@ -1,0 +1,265 @@
+"""One stop, from the first look to the proof."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from daemons import clock, files, processes, settings, suite, supervisor
+from daemons.files import LockBusy, StorageError
+from daemons.processes import Handle, Table
+from daemons.settings import Settings
+from daemons.stop import caller, intent, ports, published, windows
+from daemons.stop.bounded import Background
+from daemons.stop.evidence import Evidence
+from daemons.stop.ledger import Ledger
+from daemons.stop.report import Foreign, Outcome, Port, Report
+from daemons.stop.windows import Ours, Windows
+from daemons.suite import Record
+
+T = TypeVar("T")
+Farewell = Callable[[Report], None]
+
+# How long the first look waits for tmux, which answers in 10 ms or hangs; what comes later still counts.
+_TMUX_FIRST_S = 0.3
+_DRY_RUN_TMUX_S = 3.5
+_KEPT_S, _KEPT_PART = 1.0, 0.15
+# What the caller runs under is asked last, when everything else has gone.
+_LAST_GRACE_S = 1.0
+_ROUNDS = 3
+_WAITED_S = 0.05
+
+
+class Run:
+    """Finds what is ours, ends it, proves it. Made for one stop."""
+
+    def __init__(self, conf: Settings, *, force: bool, deadline: float, farewell: Farewell) -> None:
+        self._conf = conf
+        self._force = force
+        self._deadline = deadline
+        # Of the whole time, what is kept for windows, proof and report.
+        self._kept_s = min(_KEPT_S, _KEPT_PART * (deadline - clock.monotonic()))
+        self._farewell = farewell
+        self._ledger = Ledger()
+        self._record: Record | None = None
+        self._agents: Mapping[str, Mapping[str, Any]] = {}
+        self._windows: Windows | None = None
+        self._evidence = Evidence(None, None)
+        self._under: int | None = None  # the topmost process of ours that we run under ourselves
+
+    # -- the two ways -------------------------------------------------------------------------------------------------
+
+    def look(self) -> Report:
+        """What a stop would end now. Changes nothing, takes no lock."""
+        looked = self._first_look(_DRY_RUN_TMUX_S)
+        found = self._evidence.all_of_us(looked)
+        self._ledger.met(looked, found, found)
+        self._evidence.close()
+        would_end = [ours.window for ours in self._ours()]
+        strangers = self._strangers(found)
+        return self._ledger.report("would stop", self._ledger.would_end(), windows=would_end, foreign=strangers)
+
+    def stop(self, margin_s: float) -> Report:
+        """Stop, within the deadline and *margin_s*, whatever hangs."""
+        may_run_inside = self._conf.suite_id is not None or "TMUX" in settings.child_environment()
+        with caller.deaf(leave_group=may_run_inside):
+            work = Background(self._under_lock)
+            return work.result(self._left_s() + margin_s) or self._ledger.overdue()
+
+    def _under_lock(self) -> Report:
+        if not self._conf.run_dir.is_dir():
+            return self._stop(asked_at=None)  # nothing was ever started here: no folder to keep a lock in
+        self._ledger.doing = "waiting for another stop or start"
+        asked_at, began = clock.stamp(clock.now()), clock.monotonic()
+        try:
+            with files.lock(suite.stop_lock(self._conf), timeout_s=max(0.0, self._left_s() - self._kept_s)):
+                waited = clock.monotonic() - began > _WAITED_S
+                return self._stop(asked_at=asked_at if waited else None)
+        except LockBusy as busy:
+            self._ledger.problems.append(f"another stop or a start is under way: {busy.holder} holds {busy.path}")
+            return self._ledger.report("not proven", ())
+        except StorageError as broken:
+            self._ledger.notes.append(f"{broken}; stopped without that lock")
+            return self._stop(asked_at=None)
+
+    # -- the story ----------------------------------------------------------------------------------------------------
+
+    def _stop(self, *, asked_at: str | None) -> Report:
+        looked = self._first_look(_TMUX_FIRST_S)
+        found = self._evidence.all_of_us(looked)
+        if not found and not self._ours():
+            others = published.since(self._conf, asked_at) if asked_at else None
+            return others or self._clear_away(self._proof("already stopped"))
+        self._notice_caller(looked, found)
+        self._remember_intent()
+        for _ in range(_ROUNDS):
+            self._end_processes(self._conf.stop_grace_s, self._deadline - self._reserve_s())
+            if self._end_windows() or self._left_s() < self._reserve_s():
+                break
+        if self._under is not None:
+            self._end_what_the_caller_runs_under()
+        report = self._clear_away(self._proof("stopped"))
+        self._publish(report)
+        return report
+
+    def _first_look(self, tmux_within_s: float) -> Table:
+        suite_id = self._readable(lambda: suite.known_id(self._conf))
+        self._record = self._readable(lambda: suite.read(self._conf))
+        self._evidence = Evidence(suite_id, self._record)
+        if suite_id:
+            self._agents = intent.registered(self._conf)
+            self._windows = Windows(self._conf, suite_id, self._agents)
+        self._count_panes(tmux_within_s)
+        looked = processes.table()
+        if self._force:
+            self._count_strangers(looked)
+        return looked
+
+    def _readable(self, read: Callable[[], T]) -> T | None:
+        try:
+            return read()
+        except StorageError as broken:
+            self._ledger.problems.append(f"it is not known what was started here: {broken}")
+            return None
+
+    def _reserve_s(self) -> float:
+        return self._kept_s + (2 * _LAST_GRACE_S if self._under is not None else 0.0)
+
+    def _left_s(self) -> float:
+        return max(0.0, self._deadline - clock.monotonic())
+
+    # -- processes ----------------------------------------------------------------------------------------------------
+
+    def _end_processes(self, grace_s: float, deadline: float) -> None:
+        self._ledger.doing = "ending processes"
+        first = self._evidence.supervisord_pid
+        # supervisord first: told to end, it starts no program again that ends beside it.
+        held = sorted(self._hold_new(()), key=lambda handle: handle.pid != first)
+        ended = processes.end(
+            held,
+            grace_s=grace_s,
+            deadline_s=deadline,
+            again=self._hold_new,
+            wardens=[first],
+            nudge=self._wake_supervisord,
+        )
+        self._ledger.ended(ended)
+
+    def _hold_new(self, held: Collection[int]) -> list[Handle]:
+        """Look again: handles on whoever is ours and not among *held*."""
+        self._count_panes(0.0)
+        looked = processes.table()
+        found = self._evidence(looked)
+        fresh = found.keys() - set(held)
+        self._ledger.met(looked, found, fresh)
+        return processes.hold_all(fresh, self._evidence)
+
+    def _wake_supervisord(self) -> bool:
+        """supervisord sleeps up to a second before it hears a signal; a connection wakes it. False once it is gone."""
+        if not self._evidence.supervisord_lives():
+            return False
+        supervisor.Rpc(self._conf, timeout_s=0.0).poke()
+        return True
+
+    # -- windows ------------------------------------------------------------------------------------------------------
+
+    def _ours(self, within_s: float = 0.0) -> list[Ours]:
+        """What is ours in tmux, as far as it has answered; not what the caller runs in."""
+        found = self._windows.ours(within_s) if self._windows else []
+        return [ours for ours in found if all(pane.pid != self._under for pane in ours.panes)]
+
+    def _count_panes(self, within_s: float) -> None:
+        for ours in self._windows.ours(within_s) if self._windows else []:
+            self._evidence.add_panes((pane, windows.why(ours, pane)) for pane in ours.panes)
+
+    def _end_windows(self) -> bool:
+        """End what is ours in tmux. True when a new look then finds nothing more of it."""
+        self._ledger.doing = "ending tmux windows"
+        ending = self._ours()
+        for ours in ending:
+            self._ledger.window(ours.window, self._end_window(ours))
+        if self._windows is None or not (ending or self._unknown()):
+            return True
+        self._windows.release()
+        self._windows = self._windows.again()
+        self._count_panes(min(windows.LOOK_TIMEOUT_S, self._left_s() - self._kept_s / 2))
+        return not self._ours()
+
+    def _end_window(self, ours: Ours) -> str:
+        ending = Background(lambda: windows.end(self._conf, ours))
+        left = ending.result(self._left_s() - self._kept_s / 2)
+        return "tmux does not answer" if left is None else left
+
+    def _remember_intent(self) -> None:
+        """Agents that end now are meant to: nobody is to be alarmed about them at the next start."""
+        if ending := intent.ending(self._agents, [pane for ours in self._ours() for pane in ours.panes]):
+            marked = Background(lambda: intent.mark(self._conf, ending)).result(_LAST_GRACE_S)
+            if marked != "":
+                self._ledger.notes.append(f"agents were not marked as stopped: {marked or 'the disk does not answer'}")
+
+    # -- the caller ---------------------------------------------------------------------------------------------------
+
+    def _notice_caller(self, looked: Table, found: Collection[int]) -> None:
+        self._under = caller.runs_under(looked, found, self._evidence.supervisord_pid)
+        self._ledger.inside = self._under is not None
+        if self._under is not None:
+            self._evidence.keep_for_later([self._under])
+
+    def _end_what_the_caller_runs_under(self) -> None:
+        self._ledger.notes.append("this ran inside the suite: what it ran in ends last, after this report")
+        report = self._proof("stopped")
+        self._publish(report)
+        self._farewell(report)
+        self._under = None
+        self._evidence.keep_for_later(())
+        self._end_processes(_LAST_GRACE_S, self._deadline - self._kept_s / 2)
+        self._end_windows()
+
+    # -- the proof ----------------------------------------------------------------------------------------------------
+
+    def _proof(self, outcome: Outcome) -> Report:
+        """The last look: what is still there, and whether every port is free."""
+        self._ledger.doing = "looking whether all has gone"
+        looked = processes.table()
+        left = self._evidence(looked)
+        stopped = self._ledger.stopped()
+        told = {each.pid for each in stopped if not each.gone}
+        self._ledger.met(looked, left, left)
+        stopped += self._ledger.still_there(left.keys() - told, looked)
+        strangers = self._strangers(left)
+        return self._ledger.report(outcome, stopped, ports=self._ports(), foreign=strangers, unknown=self._unknown())
+
+    def _unknown(self) -> str:
+        """Why windows of ours may be left in a tmux that can't be asked; nothing when there can be none."""
+        if self._windows is None or not (self._ledger.has_met_a_window() or intent.expects_windows(self._agents)):
+            return ""
+        return self._windows.unknown(0.0)
+
+    def _ports(self) -> tuple[Port, ...]:
+        return ports.state(ports.of(self._conf, self._record))
+
+    def _strangers(self, ours: Collection[int]) -> tuple[Foreign, ...]:
+        return ports.strangers(self._conf, ports.of(self._conf, self._record), ours)
+
+    def _count_strangers(self, looked: Table) -> None:
+        for stranger in self._strangers(self._evidence.all_of_us(looked)):
+            process = looked.get(stranger.pid or 0)
+            if process and process.pid not in processes.own_line(looked) and not processes.is_tmux_server(process):
+                self._evidence.add_forced(process.pid, f"occupies port {stranger.port}, taken by --force")
+
+    def _clear_away(self, report: Report) -> Report:
+        """Remove what only a running suite needs, once it is proven gone."""
+        if report.proven and self._record is not None:
+            for stale in (supervisor.socket_path(self._conf), self._conf.run_dir / "supervisord.pid"):
+                files.discard(stale)
+            if self._record.cgroup:
+                processes.remove_cgroup(Path(self._record.cgroup))
+            suite.forget(self._conf)
+        return report
+
+    def _publish(self, report: Report) -> None:
+        self._ledger.doing = "writing the report down"
+        problem = Background(lambda: published.write(self._conf, report)).result(min(1.0, self._left_s()))
+        if problem != "":
+            self._ledger.notes.append(f"the report was not written down: {problem or 'the disk does not answer'}")
