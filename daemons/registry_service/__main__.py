@@ -1,0 +1,186 @@
+"""tmux and the registry agree: who is gone is marked and told once, who is back too; who can't be seen is kept.
+
+    tick:  registry ─▶ one look at tmux (woken by a death, asked again before "gone" is believed)
+             ─▶ verdicts ─▶ alerts ─▶ registry (only what changed) ─▶ status
+
+Alerts come before the registry: killed in between, the next life finds the alert told and the mark missing.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Mapping
+from datetime import datetime
+
+from daemons import clock, log, loop
+from daemons.alerts import Alerts
+from daemons.clock import Wake
+from daemons.journal import Journal
+from daemons.registry import Draft, LockBusy, Registry
+from daemons.registry_service import beats, conditions, keeping, windows
+from daemons.registry_service.deaths import Deaths
+from daemons.registry_service.looking import Looked, Looker
+from daemons.registry_service.mail import MailState, MailWatch
+from daemons.registry_service.telling import Wanted, reconcile
+from daemons.registry_service.verdicts import Entries, Judge, Verdict
+from daemons.registry_service.windows import EndedWindows
+from daemons.settings import Settings
+from daemons.text import safe
+from daemons.tmux import Seen
+
+NAME = "registry_service"
+# Deaths wake us: of a hundred in a second, not every one is worth a look of its own.
+_SHORTEST_CYCLE_S = 0.2
+
+
+class RegistryService:
+    """One cycle after the other: see the module."""
+
+    def __init__(self, conf: Settings, wake: Wake) -> None:
+        self.interval_s = conf.agents_interval_s
+        self._conf = conf
+        self._registry = Registry(conf)
+        self._alerts = Alerts(conf, sender="system:registry-service")
+        self._journal = Journal(conf, NAME)
+        self._deaths = Deaths(wake)
+        self._looker = Looker(conf, self._deaths.ended)
+        self._judge = Judge(conf)
+        self._windows = EndedWindows(conf, self._journal)
+        self._mail = MailWatch(conf)
+        self._last_words = functools.partial(windows.last_words, conf)
+        self._last_mono = 0.0
+
+    def tick(self, now: datetime) -> Mapping[str, object]:
+        """Look, judge, tell, write down."""
+        self._pace()
+        self._settle()
+        entries = self._registry.snapshot().agents
+        looked = self._looker.look(entries)
+        verdicts = self._judge.judge(entries, looked.sightings, beats.heard(self._conf), now)
+        mail = self._mail.look(entries)
+        self._tell(entries, verdicts, looked, mail, now)
+        self._write_down(entries, verdicts, now)
+        self._windows.close_old(looked.observation, now)
+        self._deaths.follow([v.pane.pid for v in verdicts.values() if v.pane and v.state == "running"])
+        return _detail(entries, verdicts, looked, mail)
+
+    def close(self) -> None:
+        self._deaths.close()
+
+    def _pace(self) -> None:
+        clock.pause(max(0.0, self._last_mono + _SHORTEST_CYCLE_S - clock.monotonic()))
+        self._last_mono = clock.monotonic()
+
+    def _settle(self) -> None:
+        try:
+            self._registry.settle()
+        except LockBusy as busy:
+            log.warning("registry.busy", reason=str(busy))
+
+    # -- telling
+
+    def _tell(
+        self, entries: Entries, verdicts: Mapping[str, Verdict], looked: Looked, mail: MailState | None, now: datetime
+    ) -> None:
+        told = {alert.key for alert in self._alerts.open()}
+        wanted = conditions.of_agents(entries, verdicts, self._last_words)
+        conditions.gone_from_registry(wanted, told, verdicts)
+        self._add_incident(wanted, entries, verdicts, looked, told)
+        wanted.conditions += conditions.of_registry(self._registry.troubles(), now)
+        if mail is None:
+            wanted.held |= {key for key in told if key.startswith("mailbox-")}
+        else:
+            wanted.conditions += conditions.of_mailbox(mail.file, mail.unparsable)
+        reconcile(self._alerts, wanted, told, now)
+        self._alerts.tick(now)
+
+    def _add_incident(
+        self, wanted: Wanted, entries: Entries, verdicts: Mapping[str, Verdict], looked: Looked, told: set[str]
+    ) -> None:
+        incident = conditions.of_tmux(self._conf, entries, verdicts, looked.observation)
+        wanted.conditions += incident
+        is_unknown = any(verdict.state == "unknown" for verdict in verdicts.values())
+        if is_unknown and not incident and conditions.TMUX in told:
+            wanted.held.add(conditions.TMUX)  # after a restart: it lasts, but not yet by our own clock
+        wanted.over[conditions.TMUX] = "it answers again, and all its agents are known"
+
+    # -- writing down
+
+    def _write_down(self, entries: Entries, verdicts: Mapping[str, Verdict], now: datetime) -> None:
+        changes = keeping.changes(entries, verdicts, now)
+        expired = keeping.expired(self._conf, entries, verdicts, now)
+        if not changes and not expired:
+            return
+        try:
+            removed = self._registry.change(lambda agents: _apply(agents, entries, changes, expired))
+        except LockBusy as busy:
+            log.warning("registry.busy", reason=str(busy))
+            return
+        for agent_id in removed:
+            self._journal.record(
+                "agent.removed", reason=expired[agent_id], agent=agent_id, entry=dict(entries[agent_id])
+            )
+        for agent_id, fields in changes.items():
+            log.info("agent.changed", agent=agent_id, state=verdicts[agent_id].state, fields=fields)
+
+
+def _apply(
+    agents: Draft, entries: Entries, changes: Mapping[str, keeping.Fields], expired: Mapping[str, str]
+) -> list[str]:
+    """Set what changed, unless the agent began another life while we looked; who was removed."""
+    same = [agent_id for agent_id in {**changes, **expired} if _is_same_life(agents, agent_id, entries)]
+    removed = [agent_id for agent_id in same if agent_id in expired]
+    for agent_id in removed:
+        del agents[agent_id]
+    for agent_id in set(same) - set(removed):
+        entry = {**agents[agent_id], **changes[agent_id]}
+        agents[agent_id] = {name: value for name, value in entry.items() if value is not None}
+    return removed
+
+
+_LIFE = ("pane_id", "tmux_server", "expected", "status", "missing_since")
+
+
+def _is_same_life(agents: Draft, agent_id: str, entries: Entries) -> bool:
+    if agent_id not in agents:
+        return False
+    return all(agents[agent_id].get(name) == entries[agent_id].get(name) for name in _LIFE)
+
+
+def _detail(
+    entries: Entries, verdicts: Mapping[str, Verdict], looked: Looked, mail: MailState | None
+) -> dict[str, object]:
+    observation = looked.observation
+    states = [verdict.state for verdict in verdicts.values()]
+    return {
+        "tmux": _answer(looked),
+        "counts": {state: states.count(state) for state in sorted(set(states))},
+        "agents": {
+            agent_id: {"state": v.state, "evidence": safe(v.evidence, one_line=True), "since": clock.stamp(v.since)}
+            for agent_id, v in verdicts.items()
+        },
+        "unregistered": [
+            safe(f"{pane.session}:{pane.window}", one_line=True)
+            for pane in (observation.panes if isinstance(observation, Seen) else ())
+            if pane.agent and not pane.dead and pane.agent not in entries
+        ],
+        "mailbox": None
+        if mail is None
+        else {"messages": mail.messages, "unparsable": mail.unparsable_total, "undelivered": mail.undelivered},
+    }
+
+
+def _answer(looked: Looked) -> dict[str, object]:
+    observation = looked.observation
+    if isinstance(observation, Seen):
+        return {"answer": "seen", "server": observation.server, "panes": len(observation.panes)}
+    return {"answer": observation.kind, "reason": observation.reason}
+
+
+def main() -> int:
+    return loop.run(NAME, RegistryService)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,178 @@
+"""What the service's findings mean to people: which alert, in which words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from daemons import clock, processes
+from daemons.registry import Trouble
+from daemons.registry_service.telling import Condition, Wanted
+from daemons.registry_service.verdicts import ABSENT, Entries, Verdict
+from daemons.settings import Settings
+from daemons.text import safe
+from daemons.tmux import Pane, Seen, Unknown
+
+# A server that is being started anew, or is busy for a moment, is no incident.
+_UNKNOWN_TOLD_AFTER_CYCLES = 3
+_TROUBLE_OPEN_S = 86400.0
+
+AGENT_MISSING = "agent-missing"
+AGENT_STALE = "agent-stale"
+TMUX = "tmux-unknown"
+
+
+def of_agents(entries: Entries, verdicts: Mapping[str, Verdict], last_words: Callable[[Pane | None], str]) -> Wanted:
+    """Who is missing or stale. *last_words*: what the pane of one whose command has ended showed last."""
+    wanted = Wanted()
+    for agent_id, verdict in verdicts.items():
+        missing, stale = f"{AGENT_MISSING}:{agent_id}", f"{AGENT_STALE}:{agent_id}"
+        if verdict.state in ABSENT:
+            wanted.conditions.append(_missing(missing, agent_id, entries[agent_id], verdict, last_words))
+        elif verdict.state == "stale":
+            wanted.conditions.append(_stale(stale, agent_id, verdict))
+        elif verdict.state in ("unknown", "settling"):
+            wanted.held |= {missing, stale}
+        wanted.over[missing] = "stopped on purpose" if verdict.state == "stopped" else "back in tmux"
+        wanted.over[stale] = "heard of again"
+    return wanted
+
+
+def gone_from_registry(wanted: Wanted, told: Iterable[str], verdicts: Mapping[str, Verdict]) -> None:
+    """Alerts on agents that are registered no more end without alarm: someone, or the grace time, removed them."""
+    for key in told:
+        kind, _, agent_id = key.partition(":")
+        if kind in (AGENT_MISSING, AGENT_STALE) and agent_id not in verdicts:
+            wanted.over[key] = "no longer registered"
+
+
+def _missing(
+    key: str,
+    agent_id: str,
+    entry: Mapping[str, Any],
+    verdict: Verdict,
+    last_words: Callable[[Pane | None], str],
+) -> Condition:
+    def evidence() -> str:
+        place = f"{entry.get('session')}:{entry.get('window')}, pane {entry.get('pane_id')}, pid {entry.get('pid')}"
+        facts = [
+            f"Agent: {agent_id}",
+            f"Found: {verdict.evidence}",
+            f"Last place: {place}",
+            f"Command: {_command(entry)}",
+            f"Folder: {entry.get('cwd')}",
+        ]
+        words = last_words(verdict.pane) if verdict.state == "exited" else ""
+        return _joined([*facts, *(["", "The last lines in its window:", words] if words else [])])
+
+    # The line that its readers know; how a command ended is added where it is known.
+    how = f": {verdict.evidence}" if verdict.state == "exited" else ""
+    headline = f"[ALERT] Registered agent '{agent_id}' missing from tmux{how}"
+    return Condition(key, AGENT_MISSING, agent_id, headline, evidence)
+
+
+def _stale(key: str, agent_id: str, verdict: Verdict) -> Condition:
+    headline = f"[ALERT] Agent '{agent_id}' is stale: {verdict.evidence}"
+    facts = [f"Agent: {agent_id}", f"Found: {verdict.evidence}"]
+    return Condition(key, AGENT_STALE, agent_id, headline, lambda: _joined(facts))
+
+
+def of_tmux(
+    conf: Settings, entries: Entries, verdicts: Mapping[str, Verdict], observation: Seen | Unknown
+) -> list[Condition]:
+    """The one incident for all agents of whom nothing can be known, once that has lasted."""
+    unknown = [agent_id for agent_id, verdict in verdicts.items() if verdict.state == "unknown"]
+    longest_s = max((clock.monotonic() - verdicts[agent_id].since_mono for agent_id in unknown), default=0.0)
+    if not unknown or longest_s < _UNKNOWN_TOLD_AFTER_CYCLES * conf.agents_interval_s:
+        return []
+    since = min(verdicts[agent_id].since for agent_id in unknown)
+    count = "1 agent" if len(unknown) == 1 else f"{len(unknown)} agents"
+    headline = f"[ALERT] {_what(observation)} since {since:%H:%M:%S} UTC: {count} unknown"
+
+    def evidence() -> str:
+        return _joined(
+            [
+                f"What is so: {_reason(observation, verdicts[unknown[0]])}",
+                "Nothing is known about these agents, so none counts as missing and none is removed:",
+                *(f"- {agent_id}: {_process(entries[agent_id])}" for agent_id in unknown),
+            ]
+        )
+
+    return [Condition(TMUX, TMUX, "tmux", headline, evidence)]
+
+
+def _what(observation: Seen | Unknown) -> str:
+    if isinstance(observation, Seen):
+        return "tmux server replaced by another"
+    if observation.lost_server:
+        return f"tmux server not reachable (its socket was removed, pid {observation.lost_server} lives)"
+    return {
+        "absent": "tmux not installed",
+        "no_server": "tmux server gone",
+        "timeout": "tmux server not answering",
+        "denied": "tmux server not open to us",
+        "failed": "tmux failing",
+    }[observation.kind]
+
+
+def _reason(observation: Seen | Unknown, verdict: Verdict) -> str:
+    return verdict.evidence if isinstance(observation, Seen) else observation.reason
+
+
+def _process(entry: Mapping[str, Any]) -> str:
+    """Whether the process that ran in its pane still does: a fact that needs no tmux."""
+    pid, started = entry.get("pid"), entry.get("pid_started")
+    if not isinstance(pid, int) or not isinstance(started, int):
+        return "its process is not known"
+    process = processes.read(pid)
+    runs = process is not None and process.started == started and not process.ended
+    return f"its process, pid {pid}, {'still runs' if runs else 'has ended'}"
+
+
+def of_registry(troubles: Sequence[Trouble], now: datetime) -> list[Condition]:
+    """What happened to the registry's file: open for a day, each told once."""
+    recent = [each for each in troubles if _age_s(each, now) < _TROUBLE_OPEN_S]
+    return [_trouble(each) for each in recent]
+
+
+def _trouble(trouble: Trouble) -> Condition:
+    what = {
+        "quarantined": f"was no registry; its last good copy was restored, {trouble.agents} agents",
+        "missing": f"was gone; its last good copy was restored, {trouble.agents} agents",
+        "twice": "held an agent twice; the last one counts",
+    }[trouble.kind]
+    kept = f"Kept as: {trouble.kept}" if trouble.kept else "Nothing was left to keep."
+    facts = [f"When: {trouble.at}", f"Why: {trouble.reason}", kept]
+    headline = f"[ALERT] agent_registry.json {what}"
+    key = f"registry-trouble:{trouble.key}"
+    return Condition(key, "registry-trouble", "agent_registry.json", headline, lambda: _joined(facts))
+
+
+def _age_s(trouble: Trouble, now: datetime) -> float:
+    try:
+        return (now - clock.parse_stamp(trouble.at)).total_seconds()
+    except ValueError:
+        return 0.0
+
+
+def of_mailbox(file: int, unparsable: Sequence[int]) -> list[Condition]:
+    """Lines of the mailbox file number *file* that are no messages: kept, skipped by every reader, told."""
+    return [_unreadable(file, number) for number in unparsable]
+
+
+def _unreadable(file: int, number: int) -> Condition:
+    headline = f"[ALERT] mailbox: line {number} cannot be read as a message"
+    evidence = f"Line {number} of the mailbox is no message. It is kept, and every reader skips it."
+    return Condition(
+        f"mailbox-unparsable:{file}:{number}", "mailbox-unparsable", f"line {number}", headline, lambda: evidence
+    )
+
+
+def _command(entry: Mapping[str, Any]) -> str:
+    command = entry.get("command")
+    return " ".join(map(str, command)) if isinstance(command, list) else str(command or "the default shell")
+
+
+def _joined(lines: Iterable[str]) -> str:
+    return "\n".join(safe(line) for line in lines)
