@@ -444,6 +444,14 @@ def test_a_command_that_ends_at_once_leaves_its_exit_status(
     assert ended.dead_at
 
 
+def test_tmux_missing_the_end_of_a_process_hides_no_exit_status(conf: Settings) -> None:
+    tmux.open_window(conf, "worker-a", command=FOREVER)
+
+    for number in range(40):  # without a second look one in ten stays without
+        opened = tmux.open_window(conf, f"quick-{number}", command="echo hi; exit 3")
+        assert eventually(lambda opened=opened: dead(conf, opened.pane_id)).dead_status == 3
+
+
 def dead(conf: Settings, pane_id: str) -> Pane | None:
     pane = pane_of(conf, pane_id)
     return pane if pane.dead else None

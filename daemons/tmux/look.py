@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +57,11 @@ class Pane:
     session_suite: str
     server: str
 
+    @property
+    def is_uncollected(self) -> bool:
+        """Its command has ended, and how is not known (yet)."""
+        return self.dead and self.dead_status is None and self.dead_signal is None
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -90,25 +96,28 @@ _TEXTS = ("session_name", "window_name", "pane_current_command", "pane_title", "
 def observe(conf: Settings, *, timeout_s: float = LOOK_TIMEOUT_S) -> Seen | Unknown:
     """All panes of the server that *conf* names, from one tmux call, or why that could not be known.
 
-    Never raises, never takes longer than *timeout_s* and a little, never starts a server. A server without any
-    session is Seen with no panes.
+    Never raises, hardly ever takes longer than *timeout_s*, never starts a server. A server without any session is
+    Seen with no panes.
     """
+    seen = _look(conf, timeout_s)
+    if isinstance(seen, Seen) and any(pane.is_uncollected for pane in seen.panes):
+        # tmux misses the end of a process that falls into its call of utempter (1 of 10 commands that end at once),
+        # and notices with the next one: give it one, and wait for that.
+        seen = _look(conf, timeout_s, ("run-shell", ":"))
+    return seen
+
+
+def _look(conf: Settings, timeout_s: float, *first: Sequence[str]) -> Seen | Unknown:
     mark = secrets.token_hex(8)
-    answer = run(
-        conf,
-        head(mark),
-        ("list-sessions", "-F", mark),
-        ("list-panes", "-a", "-F", row(mark)),
-        timeout_s=timeout_s,
-    )
+    commands = (*first, head(mark), ("list-sessions", "-F", mark), ("list-panes", "-a", "-F", row(mark)))
+    answer = run(conf, *commands, timeout_s=timeout_s)
     if isinstance(answer, Unknown):
         return _with_lost_server(conf, answer)
     try:
         return _understood(answer, mark)
     except ValueError:
-        return Unknown(
-            "failed", f"tmux gave an answer that cannot be understood: {safe(answer.out[:80], one_line=True)!r}"
-        )
+        beginning = safe(answer.out[:80], one_line=True)
+        return Unknown("failed", f"tmux gave an answer that cannot be understood: {beginning!r}")
 
 
 def _understood(answer: Answer, mark: str) -> Seen | Unknown:
@@ -168,9 +177,9 @@ def pane_from(row: str, mark: str, server: str) -> Pane:
     if pid is None:
         raise ValueError(row)
     if dead and status is None and signal is None:
-        # Its terminal is closed, but tmux has not collected the process yet: perhaps it lives on, without terminal.
-        # (Before tmux 3.3 a signal isn't told; then the process has gone.)
-        dead = processes.read(pid) is None
+        # Its terminal is closed; that says nothing about its process.
+        process = processes.read(pid)
+        dead = process is None or process.ended
     return Pane(
         session=session,
         session_id=session_id,
