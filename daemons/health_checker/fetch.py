@@ -55,7 +55,7 @@ class Target:
         """The target that *url* names. ValueError when that is not this machine's loopback (or the host *allow*)."""
         parts = urlsplit(url)
         host = reachable(parts.hostname or "")
-        if parts.scheme != "http" or not (is_loopback(host) or host == reachable(allow or "")):
+        if parts.scheme != "http" or not (is_loopback(host) or (allow and host == reachable(allow))):
             raise ValueError(f"{url!r} is not an http:// address on this machine; try http://127.0.0.1:8000/health")
         path = parts.path or "/"
         return cls(host, parts.port or 80, f"{path}?{parts.query}" if parts.query else path)

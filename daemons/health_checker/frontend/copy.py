@@ -1,8 +1,9 @@
 """A copy of the project that a build may ruin, made fast.
 
-Sources are copied. Installed packages are linked file by file (`node_modules` of 94 MB in 5,356 files: 0.08 s, a copy
-0.21 s and the 94 MB): npm replaces files rather than writing into them, so an `npm ci` that fails half-way empties the
-copy and leaves the user's own packages alone. What tools do write into, the caches in `node_modules`, stays behind.
+Sources are copied. Installed packages are linked file by file (`node_modules` of 94 MB in 5,356 files: 0.13 s, a copy
+0.21 s and 94 MB): npm replaces files and never writes into them, so an `npm ci` that fails half-way empties the copy
+and leaves the user's own packages as they were (SHA-1 of all of them, online, offline and failed: the same). A link to
+the whole folder would cost nothing and lose everything. What tools do write into, the caches there, stays behind.
 """
 
 from __future__ import annotations

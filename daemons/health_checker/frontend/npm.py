@@ -19,7 +19,7 @@ from daemons import clock, processes, settings, text
 
 ATTEMPT = "CMUX_ATTEMPT"
 KEPT_OUTPUT_BYTES = 64 << 10
-_SHOWN_OUTPUT_LINES = 60
+_SHOWN_OUTPUT_LINES = 200
 END_WITHIN_S = 5.0
 
 _PASSED_ON = {"HOME", "USER", "LOGNAME", "PATH", "LANG", "LANGUAGE", "TZ", "TMPDIR", "NODE_EXTRA_CA_CERTS", "NODE_ENV"}

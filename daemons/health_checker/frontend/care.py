@@ -1,0 +1,155 @@
+"""The frontend as a whole: what it is now, since when, what is done about it, and what someone must know of it."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from typing import Literal
+
+from daemons import clock
+from daemons.budget import Budget
+from daemons.clock import Wake
+from daemons.files import LockBusy
+from daemons.health_checker.alarms import Condition
+from daemons.health_checker.frontend import served
+from daemons.health_checker.frontend.check import Checker, Finding
+from daemons.health_checker.frontend.healing import Healer, Healing
+from daemons.health_checker.frontend.served import Serving
+from daemons.health_checker.frontend.watch import Watch
+from daemons.health_checker.notes import Notes
+from daemons.health_checker.steadiness import Track, Verdict
+from daemons.settings import Settings
+
+ASK_WITHIN_S = 3.0
+
+Status = Literal["healthy", "degraded", "absent", "building", "failed"]
+
+_HEADLINES = {
+    "build_failed": "frontend is broken and building it failed",
+    "no_npm": "frontend is broken and there is no npm to build it",
+    "not_buildable": "frontend is broken and has nothing to build it from",
+}
+
+
+class Frontend:
+    """Looked after once a cycle. `status`, `detail` and `conditions` tell of the last one."""
+
+    def __init__(self, conf: Settings, budget: Budget, notes: Notes, wake: Wake) -> None:
+        self._conf = conf
+        self._notes = notes
+        self._watch = Watch(conf.dist, wake)
+        self._checker = Checker(conf.frontend_dir / "index.html")
+        self._healer = Healer(conf, budget, wake)
+        self._serving = Track()
+        self._finding = Finding(())
+        self._healing = Healing("nothing")
+        self._since: datetime | None = None
+        self.status: Status = "absent"
+
+    def cycle(self, now: datetime, *, ask: bool) -> None:
+        """Look at the files, with *ask* at what HTTP serves, and see to it that what is broken is healed."""
+        self._watch.follow()
+        before, was = self.status, self._finding
+        if os.path.lexists(self._conf.frontend_dir):
+            self._finding = self._checker.look(self._conf.dist, self._conf.frontend_url)
+            self._healing = self._heal(now)
+            self._look_at_serving(now, ask)
+            self.status = self._judged()
+        else:
+            self._finding, self._healing, self.status = Finding(()), Healing("nothing"), "absent"
+        if self._since is None or before != self.status:
+            self._since = now
+        self._note(was)
+
+    @property
+    def is_unsettled(self) -> bool:
+        """Whether what HTTP serves should be looked at again soon."""
+        return self._finding.is_whole and self.status != "absent" and not self._serving.is_steady
+
+    @property
+    def is_settling(self) -> bool:
+        """Whether a build waits for dist to be left alone for a moment."""
+        return self._healing.doing == "settling"
+
+    def detail(self) -> dict[str, object]:
+        """For the status file; the API's health answer holds this."""
+        return {
+            "status": self.status,
+            "index_exists": self._finding.index_exists,
+            "js_bundle_count": self._finding.js_bundle_count,
+            "since": clock.stamp(self._since) if self._since else None,
+            "evidence": self.evidence,
+            "healing": self._healing.doing,
+            "served": self._serving.verdict.evidence,
+        }
+
+    @property
+    def evidence(self) -> str:
+        """One line: what is wrong and what is done about it. Empty when all is well."""
+        wrong = self._finding.evidence
+        if not wrong and self.status == "degraded":
+            wrong = self._serving.believed.evidence
+        return "; ".join(part for part in (wrong, self._healing.evidence) if part)
+
+    def conditions(self) -> list[Condition]:
+        """What someone must know. A dist that is being healed for the first time is none of it."""
+        trouble = self._healing.trouble
+        if trouble:
+            evidence = "\n\n".join(part for part in (self.evidence, self._healing.output) if part)
+            return [Condition("frontend", trouble, f"{_HEADLINES[trouble]}: {self._finding.evidence}", evidence)]
+        if self._finding.is_whole and self.status == "degraded":
+            wrong = self._serving.believed.evidence
+            return [Condition("frontend", "served", f"frontend is whole on the disk but not served so: {wrong}", wrong)]
+        return []
+
+    @property
+    def is_unsure(self) -> bool:
+        """Whether what was told before may still be so: neither proven healed nor seen to fail again."""
+        return self.status == "building" or self.is_settling
+
+    def close(self) -> None:
+        self._watch.close()
+        self._healer.close()
+
+    def _heal(self, now: datetime) -> Healing:
+        try:
+            return self._healer.step(self._finding, self._watch.quiet_s, now)
+        except (LockBusy, OSError) as cause:  # a full disk, say: nothing can be built, but it can be told
+            return Healing("cannot", f"it cannot be healed now: {cause}")
+
+    def _look_at_serving(self, now: datetime, ask: bool) -> None:
+        if not self._finding.is_whole:
+            self._serving.start_anew()
+        elif ask:
+            serving = served.compare(
+                self._finding, self._conf.frontend_url, within_s=ASK_WITHIN_S, allow=self._conf.host
+            )
+            self._serving.see(_verdict(serving), now)
+
+    def _judged(self) -> Status:
+        if self._finding.is_whole:
+            return "degraded" if self._serving.believed.kind in ("degraded", "refused") else "healthy"
+        if self._healing.doing == "building":
+            return "building"
+        return "failed" if self._healing.trouble == "build_failed" else "degraded"
+
+    def _note(self, was: Finding) -> None:
+        if was.is_whole and not self._finding.is_whole:
+            self._notes.record("frontend.broken", reason=self._finding.evidence)
+        ended = self._healer.ended
+        if ended and ended.outcome == "published":
+            self._notes.record("frontend.healed", reason=ended.reason, seconds=ended.seconds)
+        elif ended and ended.outcome == "failed":
+            self._notes.record("frontend.build_failed", reason=ended.reason, seconds=ended.seconds)
+
+
+def _verdict(serving: Serving) -> Verdict:
+    match serving.answer:
+        case "yes":
+            return Verdict("healthy", "served byte for byte")
+        case "no":
+            return Verdict("degraded", serving.evidence)
+        case "silent":
+            return Verdict("refused", serving.evidence)
+        case _:
+            return Verdict("unknown", serving.evidence)
