@@ -423,6 +423,46 @@ def test_a_writer_killed_at_any_step_leaves_the_old_file_or_the_new(registry: Re
     assert strays(path) == []
 
 
+def _remove_and_die_after_the_exchange(path: Path) -> None:
+    files.reached = lambda step: os.kill(os.getpid(), signal.SIGKILL) if step == "exchange.done" else None
+    Registry(path).unregister("a")
+
+
+@pytest.mark.parametrize("then", ["another change", "a lost file"])
+def test_a_change_that_readers_saw_before_its_writer_was_killed_is_not_undone(path: Path, then: str) -> None:
+    Registry(path).register("a", {}, NOW)
+    killed = spawn.Process(target=_remove_and_die_after_the_exchange, args=(path,))
+    killed.start()
+    killed.join()
+    assert on_disk(path) == {}
+
+    registry = Registry(path)
+    if then == "another change":
+        registry.register("b", {}, NOW)
+    else:
+        registry.settle()
+        path.unlink()
+
+    assert "a" not in registry.snapshot().agents
+
+
+def test_a_change_whose_writer_was_killed_before_the_exchange_never_happens(path: Path) -> None:
+    Registry(path).register("a", {}, NOW)
+    killed = spawn.Process(target=_remove_and_die_before_the_exchange, args=(path,))
+    killed.start()
+    killed.join()
+
+    Registry(path).register("b", {}, NOW)
+    path.unlink()
+
+    assert set(Registry(path).snapshot().agents) == {"a", "b"}
+
+
+def _remove_and_die_before_the_exchange(path: Path) -> None:
+    files.reached = lambda step: os.kill(os.getpid(), signal.SIGKILL) if step == "registry.intended" else None
+    Registry(path).unregister("a")
+
+
 def _register_for_ever(path: Path, who: int, acknowledged: Path) -> None:
     registry = Registry(path)
     fd = os.open(acknowledged, os.O_WRONLY | os.O_CREAT | os.O_APPEND)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -45,12 +46,14 @@ class Swap(NamedTuple):
         return Identity(*self.placed, ctime_ns=-1)
 
 
-def swap(path: Path, body: bytes, expected: Content | None, *, mode: int = 0o600) -> Swap:
+def swap(path: Path, body: bytes, expected: Content | None, *, mode: int, intend: Callable[[Content], None]) -> Swap:
     """Put *body* at *path* and tell what was there, whether or not it is what was *expected* (None: nothing).
 
-    The body is on the disk before it gets the name; the name is not (`make_durable`). OSError leaves all as it was.
+    *intend* is told what is about to be placed. The body is on the disk before it gets the name; the name is not: sync
+    the folder. OSError leaves all as it was.
     """
     aside, placed = _written_aside(path, body, mode)
+    intend(placed)
     try:
         return Swap(path, placed, _exchanged(aside, path, expected), aside)
     except OSError:

@@ -265,7 +265,8 @@ class Registry:
         """Take over what another process published, or what an editor put there."""
         last = self._recent.last()
         if last is None or last.published != version.content:
-            amends = self._undone_by(version.table, last)
+            is_ours = self._recent.intended() == version.content  # by one that was killed before it could note it
+            amends = {} if is_ours else self._undone_by(version.table, last)
             if amends:
                 log.warning("registry.stale_copy_amended", agents=sorted(amends)[:20], count=len(amends))
                 return _Start(version, amends)
@@ -373,7 +374,7 @@ class Registry:
         for _ in range(_EXCHANGES):
             body = _within_limit(agents.body())
             try:
-                done = swap(path, body, expected, mode=mode)
+                done = swap(path, body, expected, mode=mode, intend=self._recent.intend)
             except OSError:
                 if before:
                     before.undo()

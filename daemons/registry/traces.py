@@ -14,9 +14,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import secrets
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ WINDOW_S = 5.0
 _TRIM_BYTES = 1 * files.MIB
 _LIMIT_BYTES = 16 * files.MIB
 _STRAYS_KEPT = 20
+_INTENDS = re.compile(rb'\{"intends": \[(\d+), (\d+), (\d+)\]\}')
 
 
 class Content(NamedTuple):
@@ -90,6 +92,14 @@ class Recent:
         self._trim_at = 0.0
         self._kept: _Kept | None = None
 
+    def intend(self, content: Content) -> None:
+        """Note that *content* is about to be published. A failure is logged, no more."""
+        try:
+            self._append(b'\n{"intends": [%d, %d, %d]}\n' % content)
+        except OSError as cause:
+            log.warning("registry.change_not_noted", reason=str(StorageError("append to", self._path, cause)))
+        files.reached("registry.intended")
+
     def record(
         self, published: Content, copy: Content | None, rows: Changes, replaced: Mapping[str, Row | None]
     ) -> None:
@@ -132,11 +142,24 @@ class Recent:
 
     def last(self) -> Publication | None:
         """What was published last, or None when that is not known."""
+        return next((line for line in self._newest_first() if isinstance(line, Publication)), None)
+
+    def intended(self) -> Content | None:
+        """What a writer was about to publish when it was killed, or None when the last one noted that it did."""
+        newest = next(self._newest_first(), None)
+        return newest if isinstance(newest, Content) else None
+
+    def _newest_first(self) -> Iterator[Publication | Content]:
+        """Publications and intentions. A line that a killed writer left unfinished is passed over."""
+        found = False
         for size in (16_384, _LIMIT_BYTES):
-            publication = _parsed(_piece(self._path, size=size).rstrip(b"\n").rpartition(b"\n")[2])
-            if publication:
-                return publication
-        return None
+            for raw in reversed(_piece(self._path, size=size).split(b"\n")):
+                line = _line(raw)
+                if line is not None:
+                    found = True
+                    yield line
+            if found:
+                return
 
     def replaced(self) -> dict[str, set[str]]:
         """By agent, the fingerprints of what the changes of the last seconds replaced."""
@@ -171,6 +194,11 @@ def _at(raw: bytes) -> float:
         return float(raw[len(b'{"at": ') : raw.index(b",")])
     except ValueError:
         return -WINDOW_S
+
+
+def _line(raw: bytes) -> Publication | Content | None:
+    intends = _INTENDS.fullmatch(raw)
+    return Content(*map(int, intends.groups())) if intends else _parsed(raw)
 
 
 def _parsed(raw: bytes) -> Publication | None:
