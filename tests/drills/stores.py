@@ -1,0 +1,108 @@
+"""The drills on registry, mailbox, journal and alerts.
+
+syscalls ROUNDS: every file system call of every operation, killed and failed; ROUNDS at most.
+powercut ROUNDS: an ext4 that loses its power, ROUNDS times for each store.
+fulldisk ROUNDS: bytes and inodes used up and freed.
+machine STEPS: registry and mailbox against a model, with crashes, rotation and clock jumps.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.drills import fulldisk, powercut, syscalls
+from tests.drills.operations import CARELESS, OPERATIONS
+from tests.drills.report import Report
+
+STEPS_AN_EXAMPLE = 50
+
+
+@dataclass(frozen=True)
+class Drill:
+    """*run(rounds, folder)* gives the report; one that *mounts* needs root and a mount namespace of its own."""
+
+    run: Callable[[int, Path], Report]
+    mounts: bool = False
+
+
+def run_syscalls(rounds: int, folder: Path) -> Report:
+    """About *rounds* faults over all operations; the careless control must lose something."""
+    report = Report("syscalls")
+    share = max(1, rounds // (len(OPERATIONS) + 1))
+    for operation in OPERATIONS:
+        for name, wrong in syscalls.enumerate_faults(operation, folder / operation.name, syscalls.FAULTS, share):
+            report.count(operation.name, f"{name}: {wrong}" if wrong else "")
+    for name, wrong in syscalls.enumerate_faults(CARELESS, folder / "careless", syscalls.FAULTS, share):
+        report.count_control("careless", f"{name}: {wrong}" if wrong else "")
+    return report
+
+
+def run_powercut(rounds: int, folder: Path) -> Report:
+    """*rounds* cuts for each store; the careless control must lose something."""
+    report = Report("powercut")
+    disk = powercut.Disk(folder)
+    try:
+        for store in (powercut.REGISTRY, powercut.MAILBOX):
+            for acknowledged, wrong in powercut.cut(store, disk, rounds, seed=rounds):
+                report.count(store.name, wrong)
+                report.add(f"{store.name}: acknowledged", acknowledged)
+        for _, wrong in powercut.cut(powercut.CARELESS, disk, min(rounds, 20), seed=rounds):
+            report.count_control("careless", wrong)
+    finally:
+        disk.discard()
+    return report
+
+
+def run_fulldisk(rounds: int, folder: Path) -> Report:
+    """*rounds* fillings and freeings, bytes and inodes in turn."""
+    return fulldisk.fill_and_free(folder / "disk", rounds)
+
+
+def run_machine(steps: int, _folder: Path) -> Report:
+    """About *steps* steps of the state machine, 50 an example; what it finds is raised with the steps to it."""
+    from hypothesis import HealthCheck, settings
+    from hypothesis.stateful import run_state_machine_as_test
+
+    from tests.drills.machine import Stores
+
+    report = Report("machine")
+    examples = max(1, steps // STEPS_AN_EXAMPLE)
+    run_state_machine_as_test(
+        Stores,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=STEPS_AN_EXAMPLE,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+    report.count("stores", "")
+    report.add("examples", examples)
+    return report
+
+
+DRILLS = {
+    "syscalls": Drill(run_syscalls),
+    "powercut": Drill(run_powercut, mounts=True),
+    "fulldisk": Drill(run_fulldisk, mounts=True),
+    "machine": Drill(run_machine),
+}
+
+_INSIDE = "CMUX_DRILL_INSIDE"
+
+
+def is_inside() -> bool:
+    """Whether this process is in a mount namespace of its own already."""
+    return _INSIDE in os.environ
+
+
+def again_in_a_mount_namespace(drill: str, rounds: int) -> int:
+    """Run *drill* where its mounts concern nobody else. Its exit code."""
+    command = ["unshare", "-m", "--propagation", "private", sys.executable, "-m", "tests.drills", drill, str(rounds)]
+    return subprocess.run(command, env={**os.environ, _INSIDE: "1"}, check=False).returncode
