@@ -29,6 +29,7 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 UNFINISHED = VENV / "unfinished"
 RUNTIME = "constraints.txt"
+WITH_TOOLS = "constraints-dev.txt"
 OLDEST_PIP = (22, 3)  # the first that installs into another Python: `pip --python`
 OUTPUT_TAIL_LINES = 12
 
@@ -76,6 +77,8 @@ def is_ready(constraints: str) -> bool:
 
 def make(constraints: str) -> None:
     """Leave a .venv with what conf/*constraints* pins; on failure leave what was there before."""
+    if (VENV / "made-from" / WITH_TOOLS).exists():
+        constraints = WITH_TOOLS  # made anew, it keeps the tools that a developer had in it
     installer = find_installer()
     started = time.monotonic()
     say(f"making .venv for {constraints} with Python {sys.version.split()[0]} and {installer[0]}; this happens once")
@@ -173,15 +176,21 @@ def remember(constraints: str) -> None:
 
 
 def find_installer() -> list[str]:
-    """Its name and the command that installs into .venv: uv, a pip that is there, or the wheel that Python brings."""
+    """Its name and the command that installs into .venv: uv, Python's own pip, the wheel that Python brings, any pip.
+
+    A pip on PATH comes last: pyenv's is a shim that afterwards waits up to a minute for a lock of its own.
+    """
     uv = shutil.which("uv")
     if uv:
         return ["uv", uv, "pip", "install", "--python", str(PYTHON)]
-    for pip in ([sys.executable, "-m", "pip"], ["pip3"], ["pip"]):
-        if pip_version(pip) >= OLDEST_PIP:
-            return ["pip", *pip, "--python", str(PYTHON), "install"]
+    for python in (sys.executable, sys._base_executable):  # type: ignore[attr-defined]
+        if pip_version([python, "-m", "pip"]) >= OLDEST_PIP:
+            return ["pip", python, "-m", "pip", "--python", str(PYTHON), "install"]
     for wheel in pip_wheels():
         return [wheel.name, str(PYTHON), f"{wheel}/pip", "install"]
+    for pip in ("pip3", "pip"):
+        if pip_version([pip]) >= OLDEST_PIP:
+            return [pip, pip, "--python", str(PYTHON), "install"]
     raise Missing(
         f"neither uv nor pip {OLDEST_PIP[0]}.{OLDEST_PIP[1]} nor Python's own copy of pip is here; "
         f"install one of them, for example with: {how_to_get_pip()}"

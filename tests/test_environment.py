@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -31,9 +32,9 @@ class Checkout:
         self.pin("1.0")
 
     def pin(self, version: str) -> None:
-        wheel = make_wheel(self.wheels, version)
-        digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
-        (self.root / "conf" / "constraints.txt").write_text(f"tiny=={version} --hash=sha256:{digest}\n")
+        runtime, tool = make_wheel(self.wheels, "tiny", version), make_wheel(self.wheels, "tool", version)
+        (self.root / "conf" / "constraints.txt").write_text(pinned(runtime))
+        (self.root / "conf" / "constraints-dev.txt").write_text(pinned(runtime) + pinned(tool))
 
     @property
     def python(self) -> Path:
@@ -61,12 +62,17 @@ class Checkout:
         )
 
 
-def make_wheel(folder: Path, version: str) -> Path:
-    wheel = folder / f"tiny-{version}-py3-none-any.whl"
-    info = f"tiny-{version}.dist-info"
+def pinned(wheel: Path) -> str:
+    name, version, *_ = wheel.name.split("-")
+    return f"{name}=={version} --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}\n"
+
+
+def make_wheel(folder: Path, name: str, version: str) -> Path:
+    wheel = folder / f"{name}-{version}-py3-none-any.whl"
+    info = f"{name}-{version}.dist-info"
     with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr("tiny.py", f'VERSION = "{version}"\n')
-        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: tiny\nVersion: {version}\n")
+        archive.writestr(f"{name}.py", f'VERSION = "{version}"\n')
+        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
         archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr(f"{info}/RECORD", "")
     return wheel
@@ -118,6 +124,19 @@ def test_other_pins_make_it_anew(checkout: Checkout) -> None:
 
     assert "making .venv" in checkout.run().stderr
     assert list(checkout.root.glob(".venv/lib/*/site-packages/tiny-2.0.dist-info"))
+
+
+def test_the_tools_come_on_top_and_stay(checkout: Checkout) -> None:
+    checkout.run()
+    made = checkout.python.lstat().st_ctime_ns
+    make = [sys.executable, checkout.root / "scripts" / "environment.py", "constraints-dev.txt"]
+    subprocess.run(make, env=checkout.environ(), check=True, capture_output=True, timeout=50)
+    assert checkout.python.lstat().st_ctime_ns == made
+
+    checkout.pin("2.0")
+    checkout.run()
+
+    assert list(checkout.root.glob(".venv/lib/*/site-packages/tool-2.0.dist-info"))
 
 
 def test_a_file_that_is_not_the_pinned_one_is_refused_and_leaves_no_environment(checkout: Checkout) -> None:

@@ -180,6 +180,16 @@ def test_what_setup_cfg_asks_for_is_pinned(kind: str) -> None:
     assert set(wanted) <= set(pinned)
 
 
+def test_the_tools_stand_on_the_very_packages_that_run() -> None:
+    runtime, dev = (
+        (ROOT / "conf" / file).read_text(encoding="utf-8") for file in ("constraints.txt", "constraints-dev.txt")
+    )
+
+    pins = re.compile(r"^[\w.-]+==\S+|^ +--hash=\S+", re.MULTILINE)
+
+    assert set(pins.findall(runtime)) <= set(pins.findall(dev))
+
+
 def test_every_run_time_dependency_has_its_line_in_the_map() -> None:
     parsed = configparser.RawConfigParser()
     parsed.read(ROOT / "setup.cfg", encoding="utf-8")
