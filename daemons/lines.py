@@ -14,7 +14,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,6 @@ from daemons.files import LockBusy, StorageError
 LINE_LIMIT_BYTES = 16 << 20
 _KEPT_OF_A_LONG_LINE_BYTES = 1024
 _BLOCK_BYTES = 256 << 10
-_NO_INODE = 0  # of a file that does not exist yet
 
 
 # -- reading ----------------------------------------------------------------------------------------------------------
@@ -135,18 +134,40 @@ class Written:
     line: bytes
 
 
+class _Kept:
+    """A descriptor that is closed with the last use of it."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.inode = os.fstat(fd).st_ino
+
+    def __del__(self) -> None:
+        os.close(self.fd)
+
+
 class LineFile:
     """One file of lines, and the lock file that its writers take. Made with its folder when missing."""
 
     def __init__(self, path: Path, lock: Path) -> None:
         self.path = path
         self._lock = lock
-        self._note = path.with_name(f"{path.name}.writing")
+        self._note_path = path.with_name(f"{path.name}.writing")
+        self._note: _Kept | None = None
 
-    def locked(self, timeout_s: float) -> AbstractContextManager[None]:
+    @contextmanager
+    def locked(self, timeout_s: float) -> Iterator[None]:
         """Hold the lock; other programs take it with `flock`. LockBusy, naming the holder, after *timeout_s*."""
-        make_folder(self._lock.parent)
-        return files.lock(self._lock, timeout_s=timeout_s)
+        try:
+            held = files.take_lock(self._lock, timeout_s=timeout_s)
+        except StorageError as cause:
+            if cause.errno != errno.ENOENT:
+                raise
+            make_folder(self._lock.parent)
+            held = files.take_lock(self._lock, timeout_s=timeout_s)
+        try:
+            yield
+        finally:
+            os.close(held)
 
     def append(self, line: bytes, *, timeout_s: float = 5.0) -> int:
         """Append *line*, which ends with its only newline; the offset at which it starts. Durable on return.
@@ -161,13 +182,23 @@ class LineFile:
 
     def write(self, line: bytes) -> Written:
         """Append *line*; the caller holds the lock, releases it, and then calls `settle`."""
-        make_folder(self.path.parent)
-        self._take_note(line)
-        fd, offset = files.append_open(self.path, line)
-        return Written(fd, offset, line)
+        fd = self._open(self.path, os.O_APPEND)
+        try:
+            found = os.fstat(fd)
+            _refuse_what_is_no_file(self.path, found)
+            note = self._note_fd()
+            size = _mended(fd, found, note, self.path)
+            if size == 0:
+                files.sync_dir(self.path.parent)  # first the name, then what it names
+            _take_note(note, found.st_ino, size, len(line))
+            _write_whole(fd, size, line)
+        except OSError as cause:
+            os.close(fd)
+            raise cause if isinstance(cause, StorageError) else StorageError("append to", self.path, cause) from cause
+        return Written(fd, size, line)
 
     def settle(self, written: Written, *, timeout_s: float = 5.0) -> None:
-        """Make *written* durable, outside the lock. StorageError: it is not, and was taken out again if still last."""
+        """Make *written* durable, outside the lock, and close it. StorageError: it is not; gone, if still last."""
         try:
             files.sync_data(written.fd, self.path)
         except StorageError as failed:
@@ -178,72 +209,39 @@ class LineFile:
     def mend(self) -> None:
         """Cut off what a killed writer left half written, and end what a stranger left without its newline.
 
-        The caller holds the lock.
+        The caller holds the lock; the file exists.
         """
-        self._cut_torn_tail(self._read_note())
-        files.discard(self._note)
-        with opened(self.path) as fd:
-            size = 0 if fd is None else os.fstat(fd).st_size
-            torn = fd is not None and size > 0 and os.pread(fd, 1, size - 1) != b"\n"
-        if torn:
-            files.append(self.path, b"")
-
-    # -- the note of what is being written ----------------------------------------------------------------------------
-
-    def _take_note(self, line: bytes) -> None:
+        fd = self._open(self.path, os.O_APPEND)
         try:
-            fd = os.open(self._note, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+            _mended(fd, os.fstat(fd), self._note_fd(), self.path)
+            files.sync_data(fd, self.path)
         except OSError as cause:
-            raise StorageError("write", self._note, cause) from cause
-        try:
-            found = self._cut_torn_tail(os.pread(fd, 64, 0))
-            inode, size = (found.st_ino, found.st_size) if found else (_NO_INODE, 0)
-            # Fixed width, so that it is overwritten in place and a full disk has no part in it.
-            os.pwrite(fd, b"%20d %20d %20d\n" % (inode, size, len(line)), 0)
-        except OSError as cause:
-            raise cause if isinstance(cause, StorageError) else StorageError("write", self._note, cause) from cause
+            raise cause if isinstance(cause, StorageError) else StorageError("mend", self.path, cause) from cause
         finally:
             os.close(fd)
-        files.reached("lines.noted")
 
-    def _read_note(self) -> bytes:
-        with opened(self._note) as fd:
-            return b"" if fd is None else os.pread(fd, 64, 0)
-
-    def _cut_torn_tail(self, note: bytes) -> os.stat_result | None:
-        """Undo the append that *note* tells of if it stopped half way. What the file is then; None: there is none."""
+    def _open(self, path: Path, flags: int) -> int:
+        flags |= os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         try:
-            found = os.stat(self.path, follow_symlinks=False)
+            try:
+                return os.open(path, flags, 0o600)
+            except FileNotFoundError:
+                make_folder(path.parent)
+                return os.open(path, flags, 0o600)
+        except StorageError:
+            raise
+        except OSError as cause:
+            raise StorageError("append to", path, cause) from cause
+
+    def _note_fd(self) -> int:
+        """The note, kept open: opening it for each line would cost as much as writing the line."""
+        try:
+            is_there = self._note is not None and os.stat(self._note_path).st_ino == self._note.inode
         except FileNotFoundError:
-            return None
-        except OSError as cause:
-            raise StorageError("append to", self.path, cause) from cause
-        _refuse_what_is_no_file(self.path, found)
-        numbers = [int(word) for word in note.split() if word.isdigit()]
-        if len(numbers) != 3 or numbers[0] not in (found.st_ino, _NO_INODE):
-            return found
-        _, start, length = numbers
-        if not start < found.st_size <= start + length or not self._cut(start, found.st_size):
-            return found
-        return os.stat(self.path, follow_symlinks=False)
-
-    def _cut(self, start: int, size: int) -> bool:
-        """Truncate to *start* if what follows is half a line. A newline in it says: whole, or someone else's."""
-        fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-        try:
-            rest = os.pread(fd, size - start, start)
-            # The write of a line begins with a newline where it first ends the line of a stranger.
-            kept = len(rest) - len(rest.removeprefix(b"\n"))
-            if b"\n" in rest[kept:] or len(rest) == kept:
-                return False
-            os.ftruncate(fd, start + kept)
-        finally:
-            os.close(fd)
-        cut = rest[kept:]
-        shown = text.mask(text.decode(cut[:200]))
-        log.warning("lines.torn_tail_cut", file=str(self.path), bytes=len(cut), starts_with=shown)
-        files.reached("lines.cut")
-        return True
+            is_there = False
+        if self._note is None or not is_there:
+            self._note = _Kept(self._open(self._note_path, 0))
+        return self._note.fd
 
     # -- after a failed sync ------------------------------------------------------------------------------------------
 
@@ -269,8 +267,58 @@ class LineFile:
         except StorageError:
             if os.fstat(fd).st_size == written.offset + len(written.line):
                 os.ftruncate(fd, written.offset)
-                files.discard(self._note)  # else what a stranger writes there would look like half of our line
+                # Else what a stranger writes there next would look like half of our line.
+                _take_note(self._note_fd(), 0, 0, 0)
             raise
+
+
+# -- the tail ---------------------------------------------------------------------------------------------------------
+
+
+def _write_whole(fd: int, size: int, line: bytes) -> None:
+    files.reached("lines.noted")
+    try:
+        files.write_all(fd, line)
+    except OSError:
+        with suppress(OSError):
+            os.ftruncate(fd, size)
+        raise
+    files.reached("lines.written")
+
+
+def _mended(fd: int, found: os.stat_result, note: int, path: Path) -> int:
+    """Make *fd* end with a whole line: cut half a line of ours, end a stranger's. Its size then."""
+    size = _without_half_a_line(fd, found, note, path)
+    if size and os.pread(fd, 1, size - 1) != b"\n":
+        files.write_all(fd, b"\n")
+        size += 1
+    return size
+
+
+def _without_half_a_line(fd: int, found: os.stat_result, note: int, path: Path) -> int:
+    size = found.st_size
+    inode, start, length = _read_note(note)
+    if inode != found.st_ino or not start < size < start + length:
+        return size
+    rest = os.pread(fd, size - start, start)
+    if b"\n" in rest:  # a stranger wrote behind it: his line is not ours to cut
+        return size
+    os.ftruncate(fd, start)
+    _take_note(note, 0, 0, 0)
+    shown = text.mask(text.decode(rest[:200]))
+    log.warning("lines.torn_tail_cut", file=str(path), bytes=len(rest), starts_with=shown)
+    files.reached("lines.cut")
+    return start
+
+
+def _take_note(note: int, inode: int, start: int, length: int) -> None:
+    # Fixed width, so that it is overwritten in place and a full disk has no part in it.
+    os.pwrite(note, b"%20d %20d %20d\n" % (inode, start, length), 0)
+
+
+def _read_note(note: int) -> tuple[int, int, int]:
+    numbers = [int(word) for word in os.pread(note, 64, 0).split() if word.isdigit()]
+    return (numbers[0], numbers[1], numbers[2]) if len(numbers) == 3 else (0, 0, 0)
 
 
 def rewrite(fd: int, offset: int, line: bytes, path: Path) -> None:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from daemons import files, lines, log
-from daemons.files import StorageError
 from daemons.lines import LineFile, Written
 from daemons.mailbox.follower import Delivery, Follower, consumers, deliveries, oldest_needed
 from daemons.mailbox.message import Message, Notation, check_address, is_address, to_line
@@ -113,8 +112,9 @@ class Mailbox:
 
     def line_of(self, message: Message) -> bytes:
         """*message* as it will stand in the file. Unsendable, with the reason, when it cannot."""
-        sender, to = (check_address(address, self.session) for address in (message.sender, message.to))
-        message = replace(message, sender=sender, to=to)
+        sender, to = check_address(message.sender, self.session), check_address(message.to, self.session)
+        if (sender, to) != (message.sender, message.to):
+            message = replace(message, sender=sender, to=to)
         if self.notation == "jsonl":
             message = replace(message, id=message.id or _new_id(), status=message.status or "submitted")
         return to_line(message, self.notation)
@@ -129,9 +129,8 @@ class Mailbox:
     def post_line(self, line: bytes, *, timeout_s: float = 5.0) -> Position:
         """Append *line*, which `line_of` gave."""
         with self._file.locked(timeout_s):
-            written, position = self._append(line)
-        self._file.settle(written, timeout_s=timeout_s)
-        return position
+            written = self._append(line)
+        return self._settled(written, timeout_s)
 
     def post_once(self, line: bytes, *, since: Position | None, timeout_s: float = 5.0) -> Position:
         """Append *line*, which `line_of` gave, unless it stands there already after *since*. Durable; where it is.
@@ -142,10 +141,9 @@ class Mailbox:
             found = self._find(line, since)
             if found is not None:
                 return found
-            written, position = self._append(line)
+            written = self._append(line)
             number = self.trail.next_number()
-        self._file.settle(written, timeout_s=timeout_s)
-        return replace(position, file=number)
+        return self._settled(written, timeout_s, file=number)
 
     def end(self) -> Position:
         """Where the next message will stand, or shortly before that."""
@@ -160,14 +158,17 @@ class Mailbox:
         with self._file.locked(timeout_s):
             return self._rotate()
 
-    def _append(self, line: bytes) -> tuple[Written, Position]:
+    def _append(self, line: bytes) -> Written:
         self._rotate_if_large()
-        written = self._file.write(line)
+        return self._file.write(line)
+
+    def _settled(self, written: Written, timeout_s: float, *, file: int = 0) -> Position:
+        """Where *written* is, once it is durable. Out of the lock: what lies before a line does not change any more."""
         try:
-            return written, position_at(written.fd, written.offset)
-        except OSError as cause:
-            os.close(written.fd)
-            raise StorageError("read", self.path, cause) from cause
+            position = position_at(written.fd, written.offset, file=file)
+        finally:
+            self._file.settle(written, timeout_s=timeout_s)
+        return position
 
     def _find(self, line: bytes, since: Position | None) -> Position | None:
         for stretch in self.trail.remaining(since):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, cast
 
@@ -228,15 +228,16 @@ def _as_json(message: Message) -> bytes:
 
 
 def _check_reads_back(line: bytes, message: Message) -> None:
-    # The offset as written: a time in a repeated hour of a named zone equals no other, not even itself.
-    meant = replace(message, ts=datetime.fromisoformat(message.ts.isoformat()), extra=dict(message.extra))
     try:
         read = parse(line)
     except Unparsable as wrong:
         raise Unsendable(f"the message would not read back: {wrong}") from None
-    if read != meant:
-        differs = next(name for name in Message.__slots__ if getattr(read, name) != getattr(meant, name))
-        raise Unsendable(f"the message would read back with another {differs}: {_shown(getattr(read, differs))}")
+    # Times as written: one in a repeated hour of a named zone equals no other, not even itself.
+    if read.ts.isoformat() != message.ts.isoformat():
+        raise Unsendable(f"the time {message.ts} would read back as {read.ts}")
+    for name in ("sender", "to", "subject", "body", "id", "status", "extra"):
+        if getattr(read, name) != getattr(message, name):
+            raise Unsendable(f"the message would read back with another {name}: {_shown(getattr(read, name))}")
 
 
 def _shown(value: object) -> str:

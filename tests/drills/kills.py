@@ -19,7 +19,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from daemons import clock, settings
-from daemons.mailbox import Mailbox, Message
+from daemons.mailbox import Mailbox, Message, to_line
+from tests.drills.report import Report
 
 ENVIRONMENT = dict(os.environ, PYTHONPATH=str(settings.CODE))
 SIZES = (10, 300, 5_000, 70_000)
@@ -65,6 +66,19 @@ def write_for_ever(folder: Path, rotate_at_bytes: int) -> None:
             Message(datetime.now(UTC), "a", "b", f"{name} {size} {'x' * size}"),
             timeout_s=60,
         )
+        os.write(1, f"{name}\n".encode())
+        at += 1
+
+
+def write_carelessly(folder: Path, rotate_at_bytes: int) -> None:
+    """The control: the same messages, appended as most programs do."""
+    at = 0
+    while True:
+        size = random.choice(SIZES)
+        name = f"{os.getpid()}-{clock.monotonic()}-{at}"
+        message = Message(datetime.now(UTC), "a", "b", f"{name} {size} {'x' * size}")
+        with (folder / "mailbox").open("ab") as file:
+            file.write(to_line(message, "line"))
         os.write(1, f"{name}\n".encode())
         at += 1
 
@@ -116,12 +130,12 @@ def _run_and_kill(children: Sequence[_Child]) -> None:
             child.said += child.process.stdout.read() if child.process.stdout else b""
 
 
-def kill_writers(folder: Path, *, rounds: int, rotate_at_bytes: int = 1 << 30) -> Outcome:
+def kill_writers(folder: Path, *, rounds: int, role: str = "write_for_ever", rotate_at_bytes: int = 1 << 30) -> Outcome:
     """Rounds of three writers at full speed, each killed at a random instant."""
     outcome = Outcome()
     acknowledged: list[str] = []
     for _ in range(rounds):
-        children = [_Child("write_for_ever", folder, rotate_at_bytes) for _ in range(WRITERS)]
+        children = [_Child(role, folder, rotate_at_bytes) for _ in range(WRITERS)]
         _run_and_kill(children)
         acknowledged += [name for child in children for name in child.names()]
         outcome.kills += len(children)
@@ -154,27 +168,45 @@ def kill_readers_and_writers(folder: Path, *, rounds: int, rotate_at_bytes: int 
 def _examine(mailbox: Mailbox, acknowledged: list[str], outcome: Outcome) -> None:
     names: Counter[str] = Counter()
     for mail in mailbox.after(None):
-        name, size, text = mail.message.subject.split(" ") if mail.message else ("", "0", str(mail.raw[:80]))
-        if text == "x" * int(size) and name:
+        name, size, text = _parts(mail.message.subject) if mail.message else ("", "", "")
+        if size.isdigit() and text == "x" * int(size):
             names[name] += 1
         else:
-            outcome.torn.append(f"{name} {size} {text[:40]}")
+            outcome.torn.append(str(mail.raw[:80]))
     outcome.acknowledged = len(acknowledged)
     outcome.lost = sorted(set(acknowledged) - set(names))
     outcome.doubled = [name for name, times in names.items() if times > 1]
 
 
+def run(rounds: int, folder: Path) -> Report:
+    """Both drills and the control; *rounds* kills of each process in each."""
+    report = Report("kills")
+    for name, drill in (("writers", kill_writers), ("readers and writers", kill_readers_and_writers)):
+        home = folder / name
+        home.mkdir(parents=True)
+        outcome = drill(home, rounds=rounds)
+        for _ in range(rounds):
+            report.count(name, "")
+        report.wrong += outcome.faults()
+        report.add(f"{name}: kills", outcome.kills)
+        report.add(f"{name}: acknowledged", outcome.acknowledged)
+    careless = kill_writers(folder, rounds=min(rounds, 20), role="write_carelessly")
+    report.count_control("plain appends", "; ".join(careless.faults()))
+    return report
+
+
+def _parts(subject: str) -> tuple[str, str, str]:
+    name, _, rest = subject.partition(" ")
+    size, _, text = rest.partition(" ")
+    return name, size, text
+
+
 def main() -> int:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 60
-    failed = 0
-    for drill in (kill_writers, kill_readers_and_writers):
-        with tempfile.TemporaryDirectory() as folder:
-            outcome = drill(Path(folder), rounds=rounds)
-        failed += bool(outcome.faults())
-        print(
-            f"{drill.__name__}: {outcome.kills} kills, {outcome.acknowledged} acknowledged, faults {outcome.faults()}"
-        )
-    return failed
+    with tempfile.TemporaryDirectory() as folder:
+        report = run(rounds, Path(folder))
+    print("\n".join(report.lines()))
+    return 0 if report.passed else 1
 
 
 if __name__ == "__main__":
