@@ -51,8 +51,8 @@ def declare(ours: Settings, environ: dict[str, str]) -> Declare:
 
 
 def end_suite(conf: Settings) -> None:
-    record = suite.running(conf)
-    if record:
+    record = suite.read(conf)
+    if record and processes.is_alive(record.supervisord):
         os.kill(record.supervisord.pid, signal.SIGTERM)
         eventually(lambda: not Rpc(conf).poke() and not processes.is_alive(record.supervisord), within_s=20)
     end_leftovers(conf)

@@ -65,6 +65,10 @@ def start(conf: Settings, *, wait_s: float = WAIT_S) -> Report:
         with files.lock(suite.start_lock(conf), timeout_s=wait_s):
             record, outcome, ended = _launched(conf)
             parts, problem = Waiting(conf, record).until_healthy(began + wait_s)
+            if outcome == "running already" and not processes.is_alive(record.supervisord):
+                # It was on its way out when we came (a kill -9 takes its time): this is the start that counts.
+                record, outcome, ended = _launched(conf)
+                parts, problem = Waiting(conf, record).until_healthy(began + wait_s)
     except (_Refused, StorageError, LockBusy) as reason:
         problem = str(reason)
     return Report(outcome, not problem, problem, parts, ended, _url(conf), clock.monotonic() - began)

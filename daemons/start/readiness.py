@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,11 +21,15 @@ _TAIL_BYTES = 8192
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part of the suite. *detail* is its pid while it is healthy, otherwise what is wrong, on one line."""
+    """One part of the suite. *detail* is its pid while it is healthy, otherwise what is wrong, on one line.
+
+    *fails*: it was tried and ended, so waiting alone will not help.
+    """
 
     name: str
     healthy: bool
     detail: str
+    fails: bool = False
 
 
 class Waiting:
@@ -66,9 +70,10 @@ class Waiting:
         problem = self._problem_of(program)
         if not problem:
             return Part(program.name, healthy=True, detail=f"pid {program.pid}" if program.pid else "not started")
-        if program.state in ("BACKOFF", "FATAL"):
+        fails = program.state in ("BACKOFF", "FATAL") or program.name in self._failing_since
+        if fails:
             self._failing_since.setdefault(program.name, clock.monotonic())
-        return Part(program.name, healthy=False, detail=problem)
+        return Part(program.name, healthy=False, detail=problem, fails=fails)
 
     def _start_again(self, program: ProgramState) -> None:
         # Once: what is stopped a second time meanwhile, somebody wants stopped.
@@ -82,7 +87,9 @@ class Waiting:
         return name not in optional
 
     def _problem_of(self, program: ProgramState) -> str:
-        if program.state in ("BACKOFF", "FATAL"):
+        if program.state in ("BACKOFF", "FATAL") or (
+            program.state == "STARTING" and program.name in self._failing_since
+        ):
             return f"fails to start: {_last_words(self._conf, program.name) or program.problem}"
         if program.name not in supervisor.PROGRAMS:
             wanted = self._is_wanted(program.name)
@@ -114,16 +121,25 @@ class Waiting:
 
 
 def _problem(parts: tuple[Part, ...]) -> str:
-    return next((f"{part.name}: {part.detail}" for part in parts if not part.healthy), "")
+    """The first thing that is not well; what fails counts more than what is still on its way."""
+    unwell = sorted((part for part in parts if not part.healthy), key=lambda part: not part.fails)
+    return f"{unwell[0].name}: {unwell[0].detail}" if unwell else ""
 
 
 def _said(reply: asking.Reply) -> str:
     """What the health answer says, and of the parts in it those that are not well."""
-    words = [f"HTTP {reply.code} {reply.body.get('status')}"]
-    for name, part in reply.body.items():
-        if isinstance(part, Mapping) and part.get("status") not in (None, "healthy", "absent"):
-            words.append(f"{name} {part['status']}")
+    words = [f"HTTP {reply.code} {reply.body.get('status')}", *_unwell(reply.body)]
     return text.safe(", ".join(words), one_line=True)
+
+
+def _unwell(parts: Mapping[str, object]) -> Iterator[str]:
+    for name, part in parts.items():
+        if not isinstance(part, Mapping):
+            continue
+        if "status" not in part:
+            yield from _unwell(part)
+        elif part["status"] not in ("healthy", "absent"):
+            yield f"{name} is {part['status']}" + (f" ({part['evidence']})" if part.get("evidence") else "")
 
 
 # -- last words -------------------------------------------------------------------------------------------------------
