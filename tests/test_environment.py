@@ -15,6 +15,15 @@ import pytest
 from conftest import eventually
 
 ROOT = Path(__file__).resolve().parents[1]
+# Stands for uv where a test is not about the installing: unpacks the wheels that are asked for. pip takes a second.
+QUICK_UV = f"""#!{sys.executable}
+import pathlib, re, sys, zipfile
+python, requirements = (sys.argv[sys.argv.index(flag) + 1] for flag in ("--python", "-r"))
+packages = next(pathlib.Path(python).parents[1].glob("lib/*/site-packages"))
+for name, version in re.findall(r"(\\w+)==(\\S+)", open(requirements).read()):
+    wheel = pathlib.Path(__file__).parents[1] / "wheels" / f"{{name}}-{{version}}-py3-none-any.whl"
+    zipfile.ZipFile(wheel).extractall(packages)
+"""
 COMMAND = 'import sys, tiny\nprint("ran", *sys.argv[1:], tiny.__file__)\n'
 
 
@@ -30,6 +39,11 @@ class Checkout:
         (root / "daemons" / "cli").mkdir(parents=True)
         (root / "daemons" / "cli" / "__main__.py").write_text(COMMAND)
         self.pin("1.0")
+        uv = self.wheels.parent / "quick" / "uv"
+        uv.parent.mkdir()
+        uv.write_text(QUICK_UV)
+        uv.chmod(0o755)
+        self.quick_path = f"{uv.parent}:{os.environ['PATH']}"
 
     def pin(self, version: str) -> None:
         runtime, tool = make_wheel(self.wheels, "tiny", version), make_wheel(self.wheels, "tool", version)
@@ -43,7 +57,7 @@ class Checkout:
     def environ(self, path: str | None = None) -> dict[str, str]:
         offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(self.wheels)}
         offline |= {"UV_NO_INDEX": "1", "UV_FIND_LINKS": str(self.wheels)}
-        return os.environ | offline | ({"PATH": path} if path else {})
+        return os.environ | offline | {"PATH": path or self.quick_path}
 
     def run(self, *arguments: str, path: str | None = None, **options: object) -> subprocess.CompletedProcess[str]:
         command = [str(options.pop("script", self.root / "scripts" / "cmux")), *arguments]
@@ -84,6 +98,12 @@ def checkout(tmp_path: Path) -> Checkout:
 
 
 @pytest.fixture
+def with_pip() -> str:
+    """The PATH as it is, for the real installer."""
+    return os.environ["PATH"]
+
+
+@pytest.fixture
 def stuck_uv(tmp_path: Path) -> str:
     """A PATH on which `uv` spoils .venv, leaves a file `uv.pid` beside itself and never ends."""
     folder = tmp_path / "stuck"
@@ -100,8 +120,8 @@ def pid_of(path: str) -> int:
     return int(file.read_text())
 
 
-def test_the_first_use_makes_the_environment_and_runs_the_command(checkout: Checkout) -> None:
-    first = checkout.run("status", "--json")
+def test_the_first_use_makes_the_environment_and_runs_the_command(checkout: Checkout, with_pip: str) -> None:
+    first = checkout.run("status", "--json", path=with_pip)
 
     assert first.returncode == 0, first.stderr
     assert first.stdout.startswith("ran status --json")
@@ -139,11 +159,13 @@ def test_the_tools_come_on_top_and_stay(checkout: Checkout) -> None:
     assert list(checkout.root.glob(".venv/lib/*/site-packages/tool-2.0.dist-info"))
 
 
-def test_a_file_that_is_not_the_pinned_one_is_refused_and_leaves_no_environment(checkout: Checkout) -> None:
+def test_a_file_that_is_not_the_pinned_one_is_refused_and_leaves_no_environment(
+    checkout: Checkout, with_pip: str
+) -> None:
     with (checkout.wheels / "tiny-1.0-py3-none-any.whl").open("ab") as wheel:
         wheel.write(b"something else")
 
-    refused = checkout.run()
+    refused = checkout.run(path=with_pip)
 
     assert refused.returncode == 5
     assert "hash" in refused.stderr.lower()
