@@ -6,7 +6,7 @@ nothing changes anything.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -29,13 +29,17 @@ MARGIN_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that is not well: what, since when as far as known, the evidence, what one can do."""
+    """Something that is not well: what, since when as far as known, the evidence, what one can do.
+
+    A *notice* is worth knowing, but what runs is well all the same.
+    """
 
     sign: Sign
     what: str
     evidence: str
     todo: str
     since: datetime | None = None
+    is_notice: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +98,7 @@ class Condition:
     def verdict(self) -> Verdict:
         if self.record is None:
             return "stopped"
-        return "degraded" if self.findings else "healthy"
+        return "healthy" if all(finding.is_notice for finding in self.findings) else "degraded"
 
 
 def look(conf: Settings) -> Condition:
@@ -130,6 +134,7 @@ def told(condition: Condition) -> list[dict[str, object]]:
             "evidence": finding.evidence,
             "todo": finding.todo,
             "since": clock.stamp(finding.since) if finding.since else None,
+            "notice": finding.is_notice,
         }
         for finding in condition.findings
     ]
@@ -144,6 +149,7 @@ def _findings(condition: Condition) -> Iterator[Finding]:
     for program in condition.programs:
         yield from _about(program, condition.now)
     yield from _about_health(condition)
+    yield from _about_code(condition.programs)
 
 
 def _about(program: Program, now: datetime) -> Iterator[Finding]:
@@ -159,9 +165,14 @@ def _about(program: Program, now: datetime) -> Iterator[Finding]:
         evidence = f"pid {told.pid}, cycle {status.cycle} was the last, one is due every {status.interval_s:g} s"
         since = now - timedelta(seconds=status.age_s)
         yield Finding("bad", f"{program.name} completes no cycles", evidence, f"cmux restart {program.name}", since)
-    if program.is_outdated and status:
-        evidence = f"runs {status.code}, the disk has {program.current_code}"
-        yield Finding("degraded", f"{program.name} runs older code", evidence, f"cmux restart {program.name}")
+
+
+def _about_code(programs: Sequence[Program]) -> Iterator[Finding]:
+    outdated = [program.name for program in programs if program.is_outdated]
+    if outdated:
+        todo = f"cmux restart {outdated[0]}" if len(outdated) == 1 else "cmux restart"
+        evidence = f"the code on the disk is another than what they run: {', '.join(outdated)}"
+        yield Finding("degraded", "older code is running", evidence, todo, is_notice=True)
 
 
 def _about_health(condition: Condition) -> Iterator[Finding]:

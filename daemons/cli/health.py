@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from daemons import asking, suite
 from daemons.asking import NoAnswer, Reply
@@ -43,8 +43,18 @@ def _show(reply: Reply, screen: Screen) -> None:
     took = f"HTTP {reply.code} in {reply.took_s * 1000:.0f} ms"
     screen.say(f"{_sign(status, screen)} {screen.paint(shown(status), 'bold')} ({took})")
     screen.say()
-    rows = [(_sign(_status_of(part), screen), shown(name), _words(part)) for name, part in reply.body.items()]
-    screen.table(("", "PART", ""), [row for row, name in zip(rows, reply.body, strict=True) if name != "status"])
+    parts = [(name, part) for name, part in reply.body.items() if name != "status"]
+    screen.table(("", "PART", ""), [row for name, part in parts for row in _rows(name, part, screen)])
+
+
+def _rows(name: str, part: object, screen: Screen) -> Iterator[tuple[str, str, str]]:
+    """A row for a part, or, where it is made of parts, one for each of them."""
+    inner = list(part.items()) if isinstance(part, dict) else []
+    if inner and all(isinstance(value, dict) for _, value in inner):
+        for inner_name, value in inner:
+            yield from _rows(f"{name} {inner_name}", value, screen)
+    else:
+        yield _sign(_status_of(part), screen), shown(name), _words(part)
 
 
 def _sign(status: object, screen: Screen) -> str:
@@ -59,7 +69,8 @@ def _status_of(part: object) -> object:
 
 def _words(part: object) -> str:
     if isinstance(part, dict):
-        return shown(", ".join(f"{name} {_words(value)}" for name, value in part.items()))
+        rest = (f"{name} {_words(value)}" for name, value in part.items() if name != "status")
+        return shown(", ".join([*([str(part["status"])] if "status" in part else []), *rest]) or "none")
     if isinstance(part, list):
         return shown(", ".join(map(_words, part)) or "none")
     return shown({True: "yes", False: "no", None: "–"}.get(part, part) if isinstance(part, bool | None) else part)

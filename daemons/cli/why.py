@@ -29,8 +29,7 @@ def run(_options: argparse.Namespace, conf: Settings, screen: Screen) -> int:
         screen.next_steps(("cmux start", "start the suite"))
     elif now.verdict == "healthy":
         screen.say(f"{screen.sign('ok')} all is well in {shown(conf.home)}")
-    else:
-        show(now, screen)
+    show(now, screen)
     screen.answer({"verdict": now.verdict, "findings": condition.told(now)}, ok=now.verdict == "healthy")
     return CODES[now.verdict]
 
