@@ -122,6 +122,11 @@ class Settings:
     def dist(self) -> Path:
         return self.frontend_dir / "dist"
 
+    @property
+    def api_url(self) -> str:
+        """Where the API answers; by default the page is there too."""
+        return _url(self.host, self.port)
+
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
     """Read the settings of the home that *environ* (by default this process's) names.
@@ -151,7 +156,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         error_patterns=conf.get("CMUX_ERROR_PATTERNS", "\n".join(ERROR_PATTERNS), _lines),
         ignore_patterns=conf.get("CMUX_IGNORE_PATTERNS", "\n".join(IGNORE_PATTERNS), _lines),
         frontend_dir=conf.get("CMUX_FRONTEND_DIR", "src/frontend", _path(home)),
-        frontend_url=conf.get("CMUX_FRONTEND_URL", f"http://{_bracketed(host)}:{port}/", _loopback_url),
+        frontend_url=conf.get("CMUX_FRONTEND_URL", _url(host, port), _loopback_url),
         health_interval_s=conf.get("CMUX_HEALTH_INTERVAL", "10", _seconds),
         build_timeout_s=conf.get("CMUX_BUILD_TIMEOUT", "600", _seconds),
         allow_npm_scripts=conf.get("CMUX_ALLOW_NPM_SCRIPTS", "no", _yes_no),
@@ -287,8 +292,8 @@ def _host(raw: str) -> str:
     return raw
 
 
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+def _url(host: str, port: int) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
 def _port(raw: str) -> int:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 from daemons import __version__, files, settings
 from daemons.cli import command, help
 from daemons.cli.command import DONE, FAILED, OTHER_NAMES, USAGE, Refused
 from daemons.cli.screen import Screen
-from daemons.settings import SettingsError
+from daemons.settings import Settings, SettingsError
 
 INTERRUPTED = 130
 
@@ -41,7 +42,25 @@ def _run(words: list[str], screen: Screen) -> int:
     options = command.parse(name, rest)
     if name == "help":
         return help.show(options, screen)
-    return command.load(name).run(options, settings.load(), screen)
+    conf = settings.load()
+    return command.load(name).run(options, conf if name in ASK_FOR_THEMSELVES else as_started(conf), screen)
+
+
+# start, stop and restart compare what runs with what is wanted; the others need neither port nor tmux server.
+ASK_FOR_THEMSELVES = ("start", "stop", "restart", "paths", "logs")
+
+
+def as_started(conf: Settings) -> Settings:
+    """*conf* with what the suite that runs was started with: `CMUX_PORT=8100 cmux start`, then just `cmux status`."""
+    from daemons import suite  # 20 ms that not every command needs
+
+    record = suite.running(conf)
+    if record is None:
+        return conf
+    started = replace(conf, host=record.host, port=record.port, session=record.session, tmux_socket=record.tmux_socket)
+    if conf.frontend_url == conf.api_url:
+        started = replace(started, frontend_url=started.api_url)
+    return started
 
 
 def _command_of(words: list[str]) -> tuple[str, list[str]]:
