@@ -1,0 +1,65 @@
+"""Heartbeats: in memory, and every few seconds in a side file. A beat is no change of the registry."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from pathlib import Path
+
+from daemons import clock, files, log, strict_json
+from daemons.files import StorageError
+from daemons.strict_json import BadJson
+
+Beat = Mapping[str, str]
+
+KEPT_EVERY_S = 5.0
+
+
+class Beats:
+    """When each agent was heard of last, and what it said. Safe to use from all threads."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._beats = _read(path)
+        self._kept = 0
+        self._next_keep = clock.monotonic() + KEPT_EVERY_S
+        self.version = 1
+
+    def beat(self, agent_id: str, said: Mapping[str, str], now: datetime) -> Beat:
+        beat = {"at": clock.stamp(now), **said}
+        with self._lock:
+            self._beats[agent_id] = beat
+            self.version += 1
+        return beat
+
+    def get(self, agent_id: str) -> Beat | None:
+        return self._beats.get(agent_id)
+
+    def all(self) -> Mapping[str, Beat]:
+        with self._lock:
+            return dict(self._beats)
+
+    def keep(self, registered: Collection[str], *, now_or_never: bool = False) -> None:
+        """Write the side file when it is time, without those who are not *registered* any more. Failing is logged."""
+        if self.version == self._kept or (clock.monotonic() < self._next_keep and not now_or_never):
+            return
+        with self._lock:
+            self._beats = {agent_id: beat for agent_id, beat in self._beats.items() if agent_id in registered}
+            version, raw = self.version, strict_json.dumps(self._beats)
+        try:
+            files.replace(self._path, raw + b"\n", durable=False)
+            self._kept = version
+        except StorageError as full:
+            log.warning("heartbeats.not_kept", reason=str(full))
+        self._next_keep = clock.monotonic() + KEPT_EVERY_S
+
+
+def _read(path: Path) -> dict[str, Beat]:
+    try:
+        found = strict_json.loads(files.read(path) or b"{}")
+    except (BadJson, StorageError):
+        return {}  # a side file: the next beats say it again
+    beats = found.items() if isinstance(found, dict) else ()
+    return {agent_id: beat for agent_id, beat in beats if isinstance(beat, dict) and isinstance(beat.get("at"), str)}

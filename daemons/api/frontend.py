@@ -1,0 +1,139 @@
+"""The frontend's files, byte for byte, from whatever `dist` is at this moment; and the plain page in their place.
+
+A build exchanges the whole folder between two requests. So each request opens the folder first and takes everything
+from there; what an open page of the build before still asks for comes from `.cmux/frontend-previous/`.
+"""
+
+from __future__ import annotations
+
+import mimetypes
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from flask import Blueprint, Response, request
+from werkzeug.http import http_date
+
+from daemons.api.page import instead_of_the_frontend
+from daemons.api.problems import Problem
+from daemons.api.state import State
+
+_POLICY = (
+    "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; font-src 'self' data:; "
+    "worker-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
+)
+# Vite and its like put a hash of the content into the name: such a file never changes.
+_HASHED = re.compile(r"[.-](?=[A-Za-z0-9_-]{8,}\.)[A-Za-z0-9_-]*[0-9A-Z][A-Za-z0-9_-]*\.[A-Za-z0-9.]+$")
+_LIMIT_BYTES = 64 << 20
+_TYPES = {
+    ".js": "text/javascript; charset=utf-8",
+    ".mjs": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".json": "application/json",
+    ".map": "application/json",
+    ".svg": "image/svg+xml",
+    ".wasm": "application/wasm",
+    ".webmanifest": "application/manifest+json",
+    ".woff2": "font/woff2",
+}
+
+
+class Asset(NamedTuple):
+    """A file's content, and what names this state of it."""
+
+    content: bytes
+    tag: str
+    modified: float
+
+
+def routes(state: State) -> Blueprint:
+    calls = Blueprint("frontend", __name__)
+
+    @calls.get("/")
+    def index() -> Response:
+        found = asset(state.conf.dist, "index.html") if state.conf.frontend_dir.is_dir() else None
+        return _answer("index.html", found) if found else instead_of_the_frontend(state)
+
+    @calls.get("/<path:name>")
+    def file(name: str) -> Response:
+        if name.startswith("api/"):
+            raise Problem(404, f"there is no {request.path!r} here; GET /openapi.json describes all that there is")
+        found = next(filter(None, (asset(folder, name) for folder in _folders(state))), None)
+        if found is None and _is_a_page(name) and state.conf.frontend_dir.is_dir():
+            return index()
+        if found is None:
+            raise Problem(404, f"there is no {request.path!r} here")
+        return _answer(name, found)
+
+    return calls
+
+
+def _folders(state: State) -> Iterator[Path]:
+    yield state.conf.dist
+    previous = state.conf.state / "frontend-previous"
+    try:
+        stamps = sorted(os.listdir(previous), reverse=True)
+    except OSError:
+        return
+    for stamp in stamps:
+        yield previous / stamp
+
+
+def _is_a_page(name: str) -> bool:
+    """Whether a browser asks for a page of an application that routes by itself, and not for a file."""
+    return "." not in name.rpartition("/")[2] and "text/html" in request.headers.get("Accept", "")
+
+
+def asset(folder: Path, name: str) -> Asset | None:
+    """The file *name* below *folder*, None when there is none. Never leaves it, follows no link, waits for no FIFO."""
+    parts = name.split("/")
+    if not all(part and part not in (".", "..") and "\0" not in part for part in parts):
+        return None
+    try:
+        at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        return _below(at, parts)
+    except OSError:
+        return None
+
+
+def _below(at: int, parts: list[str]) -> Asset | None:
+    """Walk down from the open folder *at*, which this closes."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    for number, part in enumerate(parts):
+        try:
+            inner = os.open(part, flags | (os.O_DIRECTORY if number < len(parts) - 1 else 0), dir_fd=at)
+        finally:
+            os.close(at)
+        at = inner
+    try:
+        found = os.fstat(at)
+        if not stat.S_ISREG(found.st_mode) or found.st_size > _LIMIT_BYTES:
+            return None
+        content = b"".join(iter(lambda: os.read(at, 1 << 20), b""))
+    finally:
+        os.close(at)
+    return Asset(content, f'"{found.st_ino:x}-{found.st_size:x}-{found.st_mtime_ns:x}"', found.st_mtime)
+
+
+def _answer(name: str, found: Asset) -> Response:
+    headers = {
+        "ETag": found.tag,
+        "Last-Modified": http_date(found.modified),
+        "Content-Security-Policy": _POLICY,
+        "Cache-Control": "private, max-age=31536000, immutable" if _HASHED.search(name) else "no-cache",
+    }
+    if request.headers.get("If-None-Match") == found.tag:
+        return Response(status=304, headers=headers)
+    return Response(found.content, headers=headers, content_type=_type(name))
+
+
+def _type(name: str) -> str:
+    suffix = os.path.splitext(name)[1].lower()
+    return _TYPES.get(suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"

@@ -1,0 +1,104 @@
+"""/api/webhooks/health: is everything well? Answered from what is known: never builds, never asks tmux."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Blueprint, Response
+
+from daemons import __version__, clock, processes
+from daemons.api.answers import json_answer
+from daemons.api.knowledge import DAEMONS
+from daemons.api.state import State
+from daemons.loop import Status
+
+_CYCLES_MISSED = 2
+_MARGIN_S = 5.0
+_WELL = ("healthy", "absent")
+
+
+def routes(state: State) -> Blueprint:
+    calls = Blueprint("health", __name__)
+
+    @calls.get("/api/webhooks/health")
+    @calls.get("/health")
+    def health() -> Response:
+        known = of(state)
+        return json_answer(known, 200 if known["status"] == "healthy" else 503)
+
+    return calls
+
+
+def of(state: State) -> dict[str, Any]:
+    """All that is known about the suite's health; `status` is `healthy` only when every part is."""
+    daemons = {name: _daemon(state.knowledge.status(name)) for name in DAEMONS}
+    daemons["api"] = {"status": "healthy", "uptime_s": round(clock.monotonic() - state.started_mono, 1)}
+    front = frontend(state)
+    well = front["status"] in _WELL and all(each["status"] == "healthy" for each in daemons.values())
+    checker = state.knowledge.detail("health_checker")
+    keeper = state.knowledge.detail("registry_service")
+    return {
+        "status": "healthy" if well else "degraded",
+        "api": "healthy",
+        "frontend": front,
+        "service": "cmux",
+        "instance": state.instance,
+        "version": __version__,
+        "daemons": daemons,
+        "alerts": _alerts(state),
+        "agents": {"registered": len(state.agents.listing().ids), **_mapping(keeper.get("counts"))},
+        "mailbox": keeper.get("mailbox"),
+        "tmux": keeper.get("tmux"),
+        "services": _mapping(checker.get("services")),
+        "disk": checker.get("disk"),
+    }
+
+
+def frontend(state: State) -> dict[str, Any]:
+    """What the health checker knows of the frontend, unless a look at the disk shows that it is too old."""
+    conf = state.conf
+    if not conf.frontend_dir.is_dir():
+        return {"status": "absent", "index_exists": False, "js_bundle_count": 0, "evidence": f"no {conf.frontend_dir}"}
+    known = dict(_mapping(state.knowledge.detail("health_checker").get("frontend")))
+    if not known:
+        known = {"status": "unknown", "js_bundle_count": 0, "evidence": "the health checker has not looked yet"}
+    exists = (conf.dist / "index.html").is_file()
+    if not exists and known["status"] in _WELL:
+        known |= {"status": "degraded", "evidence": f"{conf.dist / 'index.html'} is not there"}
+    return known | {"index_exists": exists}
+
+
+def _daemon(status: Status | None) -> dict[str, Any]:
+    if status is None:
+        return {"status": "unknown", "evidence": "it has not completed a cycle yet"}
+    told = {
+        "pid": status.pid,
+        "cycle": status.cycle,
+        "completed_at": status.completed_at,
+        "age_s": round(status.age_s, 1),
+    }
+    return {**_verdict(status), **told}
+
+
+def _verdict(status: Status) -> dict[str, str]:
+    process = processes.identify(status.pid)
+    if process is None or process.started != status.pid_started:
+        return {"status": "dead", "evidence": f"pid {status.pid} has ended"}
+    if status.age_s > _CYCLES_MISSED * status.interval_s + _MARGIN_S:
+        return {"status": "hanging", "evidence": f"a cycle is due every {status.interval_s:g} s"}
+    return {"status": "healthy"}
+
+
+def _alerts(state: State) -> dict[str, Any]:
+    alerts = state.knowledge.open_alerts()
+    kinds = sorted({alert.kind for alert in alerts})
+    return {
+        "open": len(alerts),
+        "unacknowledged": sum(alert.state == "open" for alert in alerts),
+        "kinds": {kind: sum(alert.kind == kind for alert in alerts) for kind in kinds},
+    }
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
