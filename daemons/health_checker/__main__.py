@@ -83,7 +83,8 @@ class HealthChecker:
 
     def _ask_every_s(self) -> float:
         unsettled = self._programs.is_unsteady or self._frontend.is_unsettled
-        return min(SOON_S, self._conf.health_interval_s) if unsettled else self._conf.health_interval_s
+        wanted_s = SOON_S if unsettled else self._programs.overdue_in_s + 0.1
+        return min(wanted_s, self._conf.health_interval_s)
 
     def _come_back(self) -> None:
         """Have the next cycle begin when it is wanted. The published interval stays the promise that others check."""

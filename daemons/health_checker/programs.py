@@ -27,7 +27,8 @@ API_GRACE_S = 10.0
 SERVICE_GRACE_S = 30.0
 FIRST_HEARTBEAT_S = 30.0
 GIVEN_UP_AFTER = 3
-HEARTBEAT_MARGIN_S = 2.0
+HEARTBEAT_MARGIN_S = 1.0
+LISTENER = "listener"
 _AT_ONCE = 8
 
 Pids = frozenset[int]
@@ -45,6 +46,10 @@ class Watched:
     ask: Question
     grace_s: float
     track: Track = field(default_factory=Track)
+    proven_pid: int | None = None
+    """The process that has answered well once: it has started, and is given no more time for that."""
+    restarted_for: Verdict | None = None
+    """Why it was restarted, until it is healthy again: what was done about it doesn't make it known to anybody."""
 
 
 class Programs:
@@ -62,16 +67,23 @@ class Programs:
     def look(self, now: datetime) -> None:
         """Ask all at once, then have restarted what enough looks agree is broken."""
         self._states = self._supervised()
+        if self._states is not None:
+            self._restarts.pursue(self._states)  # before anything new is asked for: these states know nothing of that
         answers = self._answers()
         for watched in self._watched:
             self._take_in(watched, answers[watched.name], now)
-        if self._states is not None:
-            self._restarts.pursue(self._states)
 
     @property
     def is_unsteady(self) -> bool:
         """Whether the next look should come soon: something has just changed, or is being restarted."""
         return any(not w.track.is_steady or self._restarts.is_owed(w.name) for w in self._watched)
+
+    @property
+    def overdue_in_s(self) -> float:
+        """When the listener's heartbeat will be overdue, if none comes: time for a look then."""
+        status = loop.read_status(self._conf, LISTENER)
+        left_s = _limit_s(status) - status.age_s if status else 0.0
+        return left_s if left_s > 0 else float("inf")
 
     @property
     def api_is_healthy(self) -> bool:
@@ -88,7 +100,7 @@ class Programs:
 
     def unsure(self) -> set[str]:
         """What can't be judged now, so that nothing told of it is taken back."""
-        return {watched.about for watched in self._watched if watched.track.believed.kind == "unknown"}
+        return {w.about for w in self._watched if w.track.believed.kind == "unknown" or self._is_left_to_supervisord(w)}
 
     # -- what there is to ask -----------------------------------------------------------------------------------------
 
@@ -103,17 +115,17 @@ class Programs:
     def _listener(self) -> Watched:
         # Two missed cycles are several looks already, so the second look is believed.
         track = Track(needed=2, looks=2)
-        return Watched("listener", "listener", lambda _, state: self._heartbeat(state), FIRST_HEARTBEAT_S, track)
+        return Watched(LISTENER, LISTENER, lambda _, state: self._heartbeat(state), FIRST_HEARTBEAT_S, track)
 
     def _heartbeat(self, state: ProgramState | None) -> Verdict:
         if state is None or state.state != "RUNNING":
             return Verdict("unknown", "does not run under supervisord")
-        status = loop.read_status(self._conf, "listener")
+        status = loop.read_status(self._conf, LISTENER)
         if status is None or status.pid != state.pid:
             return Verdict("frozen", f"has completed no cycle in the {state.up_s} s since it was started")
-        limit_s = 2 * status.interval_s + HEARTBEAT_MARGIN_S
-        if status.age_s > limit_s:
-            return Verdict("frozen", f"completed its last cycle {status.age_s:.0f} s ago; {limit_s:.0f} s are allowed")
+        if status.age_s > _limit_s(status):
+            allowed = f"{_limit_s(status):.0f} s are allowed"
+            return Verdict("frozen", f"completed its last cycle {status.age_s:.0f} s ago; {allowed}")
         return Verdict("healthy", "completes its cycles")
 
     # -- asking -------------------------------------------------------------------------------------------------------
@@ -141,7 +153,8 @@ class Programs:
             verdict = watched.ask(ours, state)
         except OSError as cause:
             return Verdict("unknown", f"could not look: {cause}")
-        if state and verdict.kind in _MENDED_BY_RESTART and state.up_s < watched.grace_s:
+        starts = state is not None and state.up_s < watched.grace_s and state.pid != watched.proven_pid
+        if state and starts and verdict.kind in _MENDED_BY_RESTART:
             return Verdict("unknown", f"started {state.up_s} s ago; {verdict.evidence}")
         return verdict
 
@@ -150,12 +163,16 @@ class Programs:
     def _take_in(self, watched: Watched, verdict: Verdict, now: datetime) -> None:
         watched.track.see(verdict, now)
         believed = watched.track.believed
+        state = self._state(watched)
+        if state and verdict.kind == "healthy":
+            watched.proven_pid = state.pid
         if believed.kind == "healthy":
+            watched.restarted_for = None
             self._settle_budget(watched, now)
             return
-        state = self._state(watched)
         fails = watched.track.is_steady and believed.kind in _MENDED_BY_RESTART
         if state and state.state == "RUNNING" and fails and self._restarts.ask(state, believed, now):
+            watched.restarted_for = believed
             watched.track.start_anew()
 
     def _state(self, watched: Watched) -> ProgramState | None:
@@ -169,20 +186,27 @@ class Programs:
 
     def _condition(self, watched: Watched) -> list[Condition]:
         believed = watched.track.believed
-        if believed.kind in ("healthy", "unknown") or self._is_left_to_supervisord(watched):
+        wrong = watched.restarted_for if believed.kind == "unknown" else believed
+        if wrong is None or wrong.kind in ("healthy", "unknown") or self._is_left_to_supervisord(watched):
             return []
+        # Who a stranger is must be read at once; what a server says is a stranger's text, and stands in the body.
+        words = _WORDS.get(wrong.kind, wrong.evidence)
         tries = self._budget.failures(watched.name)
-        if tries >= GIVEN_UP_AFTER and believed.kind in _WORDS:
-            headline = f"{watched.about} {_WORDS[believed.kind]}, and {tries} restarts have not helped"
-            return [Condition(watched.about, "given_up", headline, f"{believed.evidence}; it is tried more rarely now")]
-        # Who the stranger is must be read at once; what a server says is a stranger's text, and stands in the body.
-        headline = f"{watched.about}: {_WORDS.get(believed.kind) or believed.evidence}"
-        return [Condition(watched.about, believed.kind, headline, believed.evidence)]
+        if tries >= GIVEN_UP_AFTER:
+            headline = f"{watched.about} {words}, and {tries} restarts have not helped"
+            return [Condition(watched.about, "given_up", headline, f"{wrong.evidence}; it is tried more rarely now")]
+        done = ", and is restarted" if watched.restarted_for else ""
+        return [Condition(watched.about, wrong.kind, f"{watched.about}: {words}{done}", wrong.evidence)]
 
     def _is_left_to_supervisord(self, watched: Watched) -> bool:
-        """A program that does not run is the listener's to tell about, whatever its port says."""
+        """A program that does not run is the listener's to tell about, unless it is us who stopped it."""
         state = self._state(watched)
-        return state is not None and state.state != "RUNNING" and watched.track.believed.kind != "foreign"
+        stands_still = state is not None and state.state != "RUNNING"
+        return stands_still and not watched.restarted_for and watched.track.believed.kind != "foreign"
+
+
+def _limit_s(status: loop.Status) -> float:
+    return 2 * status.interval_s + HEARTBEAT_MARGIN_S
 
 
 def _question(service: Service) -> Question:

@@ -86,6 +86,8 @@ class Frontend:
     @property
     def evidence(self) -> str:
         """One line: what is wrong and what is done about it. Empty when all is well."""
+        if self.status == "healthy":
+            return ""
         wrong = self._finding.evidence
         if not wrong and self.status == "degraded":
             wrong = self._serving.believed.evidence
