@@ -82,13 +82,16 @@ class Care:
     def look(self, programs: Programs, now: datetime) -> None:
         """Deal with what supervisord gave up, with what hangs, and with what is well again."""
         self._heartbeats.begin()
-        for program in programs.values():
-            silence = self._heartbeats.silence(program)
-            if silence:
-                self._end_hanging(program, silence, now)
-            elif program.state == "FATAL" and not self.endings.is_owed(program.name):
+        hanging = {name: silence for name, each in programs.items() if (silence := self._heartbeats.silence(each))}
+        for name, program in programs.items():
+            if name in hanging:
+                self._end_hanging(program, hanging[name], now)
+            elif program.state == "FATAL" and not self.endings.is_owed(name):
                 self._retry(program, now)
-        self._clear_what_is_over(programs, now)
+        for name, kind in self._alarms.open():
+            # One that was ended just now may have come to for its last moment: that is not being well.
+            if name not in hanging and name != "supervisord":
+                self._clear_if_over(name, kind, programs.get(name), now)
 
     def _end_hanging(self, program: ProgramState, silence: str, now: datetime) -> None:
         """End it with all that it started; supervisord, which sees it go, starts it again."""
@@ -117,12 +120,9 @@ class Care:
         self._note("program.given_up", reason=program.problem, program=program.name, next_start=str(due))
         self._fails_to_start(program.name, program.problem.partition(" (")[0].lower() or "supervisord gave it up", now)
 
-    def _clear_what_is_over(self, programs: Programs, now: datetime) -> None:
-        for name, kind in self._alarms.open():
-            if name == "supervisord":
-                continue
-            if over := self._is_over(programs.get(name), kind, now):
-                self._alarms.clear(name, kind, now, reason=over)
+    def _clear_if_over(self, name: str, kind: Kind, program: ProgramState | None, now: datetime) -> None:
+        if over := self._is_over(program, kind, now):
+            self._alarms.clear(name, kind, now, reason=over)
 
     def _is_over(self, program: ProgramState | None, kind: Kind, now: datetime) -> str:
         """Why that trouble is over, or nothing."""
@@ -130,7 +130,7 @@ class Care:
             return "it is not declared any more"
         if program.state == "STOPPED" and not self.endings.is_owed(program.name):
             return "somebody stopped it"
-        if program.state != "RUNNING" or program.up_s < STEADY_AFTER_S or self._heartbeats.silence(program):
+        if program.state != "RUNNING" or program.up_s < STEADY_AFTER_S:
             return ""
         if kind == "ends-again-and-again" and self.endings.is_too_often(program.name, now):
             return ""
