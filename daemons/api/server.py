@@ -12,6 +12,7 @@ import resource
 import socket
 import struct
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,8 @@ class _ErrorTask(ErrorTask):
         error: Any = self.request.error  # type: ignore[attr-defined]  # the stubs take the request for the error
         problem = Problem(error.code, f"{error.reason}: {error.body}")
         body = problem.body()
+        channel: Any = self.channel
+        channel.linger = True
         self.status = problem.status_line
         self.response_headers = problem.all_headers(body)
         self.set_close_on_finish()
@@ -65,10 +68,31 @@ class Channel(HTTPChannel):
     task_class = _Task
     error_task_class = _ErrorTask
 
+    linger = False
+    """Whether more of a refused request may be on its way: closing now would reset the answer off the wire."""
+
     _half_since: float | None = None
+    _discarding_since: float | None = None
     _uid: int | str | None = "not looked up"
 
+    def readable(self) -> bool:
+        return self._discarding_since is not None or bool(super().readable())
+
+    def writable(self) -> bool:
+        return self._discarding_since is None and bool(super().writable())
+
+    def handle_close(self) -> None:
+        if self.linger and self.connected and self._discarding_since is None and self.socket is not None:
+            self._discarding_since = clock.monotonic()
+            self.will_close = False
+            with suppress(OSError):
+                self.socket.shutdown(socket.SHUT_WR)
+            return
+        super().handle_close()
+
     def received(self, data: bytes) -> bool:
+        if self._discarding_since is not None:
+            return False
         taken: bool = super().received(data)
         if self.request is None:
             self._half_since = None
@@ -78,8 +102,9 @@ class Channel(HTTPChannel):
 
     @property
     def is_stuck(self) -> bool:
-        """Whether a request has been coming for too long: a client that drips holds no place."""
-        return self._half_since is not None and clock.monotonic() - self._half_since > HALF_A_REQUEST_S
+        """Whether a request, or what is left of one, has been coming for too long: who drips holds no place."""
+        since = self._discarding_since or self._half_since
+        return since is not None and clock.monotonic() - since > HALF_A_REQUEST_S
 
     def flush_every_write(self) -> None:
         """From now on each piece goes out at once; else waitress holds back what is less than a packet."""
@@ -129,7 +154,8 @@ class _Door:
         super().maintenance(now)  # type: ignore[misc]  # of the server that this is mixed into
         for channel in list(self.active_channels.values()):
             if channel.is_stuck:
-                channel.will_close = True
+                channel.linger = False
+                channel.handle_close()
 
     def handle_accept(self) -> None:
         if len(self.active_channels) < CONNECTIONS:
