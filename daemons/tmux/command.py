@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from daemons import clock
 from daemons.settings import Settings, child_environment
 from daemons.text import decode, safe
 
@@ -62,30 +64,55 @@ def run(
     timeout_s: float = CHANGE_TIMEOUT_S,
     stdin: bytes = b"",
     cwd: Path = Path("/"),
+    give_up: Callable[[], bool] = lambda: False,
 ) -> Answer | Unknown:
-    """Run tmux commands as one sequence. A client that hangs is killed: the server may be stopped for ever."""
+    """Run tmux commands as one sequence, until *timeout_s* has passed or *give_up* says so.
+
+    A client that hangs is killed: the server may be stopped for ever.
+    """
     try:
-        done = subprocess.run(
+        with subprocess.Popen(
             [*client(conf), *_sequence(commands)],
-            input=stdin,
-            capture_output=True,
-            timeout=timeout_s,
-            check=False,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             env=environment(),
             cwd=cwd,
-        )
-    except subprocess.TimeoutExpired:
-        return Unknown("timeout", f"tmux gave no answer in {timeout_s:g} s")
+        ) as child:
+            said = _said(child, stdin, timeout_s, give_up)
     except FileNotFoundError:
         return Unknown("absent", "tmux is not installed (Debian, Ubuntu: apt install tmux; macOS: brew install tmux)")
     except PermissionError as cause:
         return Unknown("denied", f"tmux may not be run: {cause}")
     except OSError as cause:
         return Unknown("failed", f"tmux could not be run: {cause}")
-    error = safe(decode(done.stderr).strip(), one_line=True)
-    if done.returncode != 0 and (kind := _kind(error)) != "failed":
+    if said is None:
+        return Unknown("timeout", f"tmux gave no answer in {timeout_s:g} s")
+    out, errors = said
+    error = safe(decode(errors).strip(), one_line=True)
+    if child.returncode != 0 and (kind := _kind(error)) != "failed":
         return Unknown(kind, error)
-    return Answer(done.returncode, decode(done.stdout), error)
+    return Answer(child.returncode, decode(out), error)
+
+
+_GIVE_UP_WITHIN_S = 0.1
+
+
+def _said(
+    child: subprocess.Popen[bytes], stdin: bytes, timeout_s: float, give_up: Callable[[], bool]
+) -> tuple[bytes, bytes] | None:
+    """What *child* wrote until it ended. None, and it is killed, when it took too long."""
+    deadline = clock.monotonic() + timeout_s
+    unsaid: bytes | None = stdin
+    try:
+        while (left_s := deadline - clock.monotonic()) > 0 and not give_up():
+            with suppress(subprocess.TimeoutExpired):
+                said, unsaid = unsaid, None  # it goes on with what it was given first
+                return child.communicate(said, timeout=min(left_s, _GIVE_UP_WITHIN_S))
+    finally:
+        if child.returncode is None:
+            child.kill()
+    return None
 
 
 # Right after a kill-server the socket still belongs to the one that is leaving.

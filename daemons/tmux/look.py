@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,24 +93,26 @@ _NUMBERS = (
 _TEXTS = ("session_name", "window_name", "pane_current_command", "pane_title", "@agent", "@cmux_window", "@cmux")
 
 
-def observe(conf: Settings, *, timeout_s: float = LOOK_TIMEOUT_S) -> Seen | Unknown:
+def observe(
+    conf: Settings, *, timeout_s: float = LOOK_TIMEOUT_S, give_up: Callable[[], bool] = lambda: False
+) -> Seen | Unknown:
     """All panes of the server that *conf* names, from one tmux call, or why that could not be known.
 
-    Never raises, hardly ever takes longer than *timeout_s*, never starts a server. A server without any session is
-    Seen with no panes.
+    Never raises, never starts a server, hardly ever takes longer than *timeout_s*; ends soon after *give_up* says yes.
+    A server without any session is Seen with no panes.
     """
-    seen = _look(conf, timeout_s)
+    seen = _look(conf, timeout_s, give_up)
     if isinstance(seen, Seen) and any(pane.is_uncollected for pane in seen.panes):
         # tmux misses the end of a process that falls into its call of utempter (1 of 10 commands that end at once),
         # and notices with the next one: give it one, and wait for that.
-        seen = _look(conf, timeout_s, ("run-shell", ":"))
+        seen = _look(conf, timeout_s, give_up, ("run-shell", ":"))
     return seen
 
 
-def _look(conf: Settings, timeout_s: float, *first: Sequence[str]) -> Seen | Unknown:
+def _look(conf: Settings, timeout_s: float, give_up: Callable[[], bool], *first: Sequence[str]) -> Seen | Unknown:
     mark = secrets.token_hex(8)
     commands = (*first, head(mark), ("list-sessions", "-F", mark), ("list-panes", "-a", "-F", row(mark)))
-    answer = run(conf, *commands, timeout_s=timeout_s)
+    answer = run(conf, *commands, timeout_s=timeout_s, give_up=give_up)
     if isinstance(answer, Unknown):
         return _with_lost_server(conf, answer)
     try:
