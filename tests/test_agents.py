@@ -12,8 +12,9 @@ import pytest
 from conftest import eventually
 
 from daemons import agents, processes, suite, tmux
-from daemons.agents import Look, NoSuchAgent, Protected, Sighting
+from daemons.agents import Look, NoSuchAgent, NoSuchWindow, Protected, Sighting
 from daemons.files import StorageError
+from daemons.journal import Journal
 from daemons.registry import InvalidAgent, Registry
 from daemons.settings import Settings
 from daemons.tmux import NameTaken, Seen, TmuxUnavailable, Unknown
@@ -191,6 +192,35 @@ def test_an_agent_of_a_lost_server_can_be_opened_again(
     assert sighting(conf, registry, "worker-a").state == "running"
 
 
+# -- adopting ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_window_that_is_there_already_is_adopted_as_it_is(
+    conf: Settings, registry: Registry, shell: Callable[..., str]
+) -> None:
+    shell("new-session", "-d", "-s", "cmux", "-n", "mine", *FOREVER)
+    shell("split-window", "-d", "-t", "=cmux:", *FOREVER)
+    shell("new-window", "-d", "-t", "=cmux:", "-n", "worker-a", *FOREVER)
+
+    entry = agents.adopt_agent(conf, registry, "cmux:worker-a")
+    named = agents.adopt_agent(conf, registry, "%1", name="beside")
+
+    assert (entry["pane_id"], entry["window"]) == ("%2", "worker-a")
+    assert named["pane_id"] == "%1"
+    assert sorted(entries(registry)) == ["beside", "worker-a"]
+    assert sighting(conf, registry, "beside").state == "running"
+    assert seen(conf).panes[2].agent == ""
+    with pytest.raises(NameTaken):
+        agents.adopt_agent(conf, registry, "%0", name="worker-a")
+    for unclear in ("cmux:mine", "cmux:nowhere"):
+        with pytest.raises(NoSuchWindow, match="session:window"):
+            agents.adopt_agent(conf, registry, unclear)
+
+    agents.end_agent(conf, registry, "beside")
+
+    assert sorted(windows(conf)) == ["cmux:mine", "cmux:worker-a"]
+
+
 # -- ending -----------------------------------------------------------------------------------------------------------
 
 # A child that ignores SIGHUP, and one that left for a session of its own.
@@ -275,6 +305,14 @@ def test_an_agent_that_was_only_registered_is_unregistered(conf: Settings, regis
 
     assert report.ended == ()
     assert entries(registry) == {}
+
+
+def test_opening_and_ending_leave_a_trace_of_who_did_it(quick: Settings, registry: Registry) -> None:
+    agents.open_agent(quick, registry, "worker-a", command=["sleep", "1000"], created_by="ann")
+    agents.end_agent(quick, registry, "worker-a", by="bob")
+
+    traces = [(line["actor"], line["event"]) for line in Journal(quick, "test").entries()]
+    assert traces == [("ann", "agent.opened"), ("bob", "agent.ended")]
 
 
 def test_nobody_ends_the_supervisor_or_somebody_unknown(conf: Settings, registry: Registry) -> None:

@@ -11,7 +11,7 @@ the same agent, and the same ids on a later server are not. "Gone" is only ever 
 from __future__ import annotations
 
 from daemons.agents.ending import EndReport, NoSuchAgent, Protected, end_agent
-from daemons.agents.opening import open_agent
+from daemons.agents.opening import NoSuchWindow, adopt_agent, open_agent
 from daemons.agents.sighting import Look, Sighting, State, fields_of
 from daemons.agents.view import heartbeats_path, last_observed, view
 
@@ -19,9 +19,11 @@ __all__ = [
     "EndReport",
     "Look",
     "NoSuchAgent",
+    "NoSuchWindow",
     "Protected",
     "Sighting",
     "State",
+    "adopt_agent",
     "end_agent",
     "fields_of",
     "heartbeats_path",

@@ -8,6 +8,7 @@ from typing import Any
 
 from daemons import clock, processes, suite, tmux
 from daemons.agents.sighting import Look, Sighting
+from daemons.agents.trace import trace
 from daemons.processes import Ended, Identity, Table
 from daemons.registry import Registry
 from daemons.settings import Settings
@@ -63,6 +64,8 @@ def end_agent(conf: Settings, registry: Registry, agent_id: str, *, by: str = "s
     window_ended = _end_window(conf, agent_id, sighting, observation, entry)
     if not left:
         registry.unregister(agent_id)
+    signals = {each.pid: each.signals for each in ended}
+    trace(conf, by, "agent.ended", agent=agent_id, entry=entry, processes=signals, window=window_ended, left=left)
     return EndReport(agent_id, ended, window_ended, left)
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from daemons import clock, processes, suite, tmux
 from daemons.agents.sighting import Look, fields_of
+from daemons.agents.trace import trace
 from daemons.registry import Draft, Entry, Registry, check_id, registration
 from daemons.settings import Settings
-from daemons.tmux import NameTaken, Seen, Unknown
+from daemons.tmux import NameTaken, Pane, Seen, TmuxUnavailable, Unknown
 
 
 def open_agent(
@@ -37,18 +38,13 @@ def open_agent(
     folder = conf.home / Path(cwd or ".").expanduser()
     suite_id = suite.suite_id(conf)
     pane = tmux.open_window(conf, agent_id, command=argv, cwd=folder, environment=environment, suite=suite_id)
-    identity = processes.identify(pane.pid)
     fields: dict[str, object] = {
-        **fields_of(pane),
-        "pid_started": identity.started if identity else None,
+        **_life(pane),
         "type": agent_type,
         "created_by": created_by,
         "cwd": str(folder),
         "command": list(argv) if isinstance(argv, tuple) else argv,
         "permanent": permanent,
-        "expected": "running",
-        "status": "running",
-        "ended_by": None,
     }
     registered = False
     try:
@@ -58,7 +54,47 @@ def open_agent(
     finally:
         if not registered:
             tmux.end_window(conf, pane.window_id, server=pane.server)
+    trace(conf, created_by, "agent.opened", agent=agent_id, entry=entry)
     return entry
+
+
+def adopt_agent(
+    conf: Settings, registry: Registry, window: str, *, name: str | None = None, created_by: str = "system"
+) -> Entry:
+    """Register the living pane *window* (`%5`, or `session:window`) as an agent, by default under its window's name.
+
+    Nothing about the window changes: ending the agent later ends that pane and what runs in it, no more.
+    Raises NoSuchWindow, NameTaken, InvalidAgent, TmuxUnavailable, StorageError, LockBusy.
+    """
+    observation = tmux.observe(conf)
+    if isinstance(observation, Unknown):
+        raise TmuxUnavailable(observation)
+    pane = _pane_called(window, observation)
+    default = pane.window if pane.session == conf.session else f"{pane.session}:{pane.window}"
+    agent_id = own_name(conf, name or default)
+    _refuse_if_taken(conf, agent_id, registry, observation)
+    entry = registry.change(_new_life(agent_id, {**_life(pane), "created_by": created_by, "adopted": True}))
+    trace(conf, created_by, "agent.adopted", agent=agent_id, entry=entry)
+    return entry
+
+
+class NoSuchWindow(LookupError):
+    """No living pane is called so, or more than one."""
+
+
+def _pane_called(window: str, seen: Seen) -> Pane:
+    living = [pane for pane in seen.panes if not pane.dead]
+    found = [pane for pane in living if window in (pane.pane_id, f"{pane.session}:{pane.window}")]
+    if len(found) != 1:
+        count = "no pane" if not found else f"{len(found)} panes"
+        raise NoSuchWindow(f"{count} in tmux called {window!r}; name one as session:window, or as a pane id like %3")
+    return found[0]
+
+
+def _life(pane: Pane) -> dict[str, object]:
+    identity = processes.identify(pane.pid)
+    started = identity.started if identity else None
+    return {**fields_of(pane), "pid_started": started, "expected": "running", "status": "running", "ended_by": None}
 
 
 def _new_life(agent_id: str, fields: Mapping[str, object]) -> Callable[[Draft], Entry]:
