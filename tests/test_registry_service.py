@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from conftest import Start, eventually
 
-from daemons import agents, alerts, clock, files, loop, tmux
+from daemons import agents, alerts, clock, files, loop, processes, tmux
 from daemons.agents import Sighting
 from daemons.clock import Wake
 from daemons.journal import Journal
@@ -430,6 +430,27 @@ def test_a_server_that_does_not_answer_is_one_incident_and_one_clearing(
     assert not any("missing_since" in agent for agent in registry.snapshot().agents.values())
 
 
+def test_a_server_that_does_not_answer_keeps_nobody_from_ending(
+    conf: Settings, workers: Callable[[int], list[str]], start: Start, shell: Tmux, cycles: Callable[[int], None]
+) -> None:
+    workers(1)
+    service = start(NAME)
+    cycles(1)
+    server = int(shell("display-message", "-p", "#{pid}"))
+    os.kill(server, signal.SIGSTOP)
+    try:
+        eventually(lambda: clients_of(service.pid))
+        service.send_signal(signal.SIGTERM)
+        assert service.wait(timeout=2) == 0
+        assert not clients_of(service.pid)
+    finally:
+        os.kill(server, signal.SIGCONT)
+
+
+def clients_of(pid: int) -> list[int]:
+    return [each.pid for each in processes.table().values() if each.ppid == pid and each.name.startswith("tmux")]
+
+
 def test_without_tmux_the_others_are_followed_and_it_is_said(
     conf: Settings, environ: dict[str, str], registry: Registry, start: Start, tmp_path: Path, mail: Mail
 ) -> None:
@@ -454,7 +475,8 @@ def test_who_is_silent_for_longer_than_his_ttl_is_stale_once(
     registry.register("patient", {"ttl": 3600}, clock.now())
     start(NAME)
 
-    eventually(lambda: states(conf) == {"beating": "stale", "patient": "registered"}, but=lambda: states(conf))
+    stale = {"beating": "stale", "patient": "registered"}
+    eventually(lambda: states(conf) == stale, within_s=15, but=lambda: states(conf))
     eventually(lambda: len(mail()) == 1, but=mail)
     cycles(3)
     assert len(mail()) == 1
@@ -563,6 +585,30 @@ def test_who_registers_again_shortly_before_his_window_is_given_time_too(
     assert judged(judge, {**BOUND, "expected": "stopped"}, GONE).state == "stopped"
 
     assert judged(judge, BOUND, GONE).state == "settling"
+
+
+def test_who_is_meant_to_be_stopped_is_no_riddle_when_tmux_is_gone_with_him(
+    conf: Settings, mono: Callable[[float], None]
+) -> None:
+    stopped = {**BOUND, "expected": "stopped", "status": "stopped"}
+
+    verdict = judged(Judge(conf), stopped, Sighting("unknown", "no server"))
+
+    assert verdict.state == "stopped"
+    assert keeping.changes({"a": stopped}, {"a": verdict}, NOW) == {"a": {"missing_since": clock.stamp(NOW)}}
+    mono(1000)
+    assert keeping.expired(conf, {"a": {**stopped, "status": "ending"}}, {"a": verdict}, NOW) == {}
+
+
+def test_an_ending_that_was_not_finished_is_finished(conf: Settings, mono: Callable[[float], None]) -> None:
+    judge = Judge(conf)
+    ending = {**BOUND, "expected": "stopped", "status": "ending"}
+    verdict = judged(judge, ending, GONE)
+    assert keeping.expired(conf, {"a": ending}, {"a": verdict}, NOW) == {}
+
+    mono(conf.stop_timeout_s + 10)
+
+    assert list(keeping.expired(conf, {"a": ending}, {"a": judged(judge, ending, GONE)}, NOW)) == ["a"]
 
 
 def test_a_clock_that_jumps_makes_nobody_stale(conf: Settings, mono: Callable[[float], None]) -> None:

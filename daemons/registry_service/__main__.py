@@ -44,7 +44,7 @@ class RegistryService:
         self._alerts = Alerts(conf, sender="system:registry-service")
         self._journal = Journal(conf, NAME)
         self._deaths = Deaths(wake)
-        self._looker = Looker(conf, self._deaths.ended)
+        self._looker = Looker(conf, self._deaths.ended, lambda: wake.stop_requested)
         self._judge = Judge(conf)
         self._windows = EndedWindows(conf, self._journal)
         self._mail = MailWatch(conf)
@@ -63,7 +63,7 @@ class RegistryService:
         self._write_down(entries, verdicts, now)
         self._windows.close_old(looked.observation, now)
         self._deaths.follow([v.pane.pid for v in verdicts.values() if v.pane and v.state == "running"])
-        return _detail(entries, verdicts, looked, mail)
+        return {**_detail(entries, verdicts, looked, mail), "alerts_waiting": self._alerts.stuck}
 
     def close(self) -> None:
         self._deaths.close()

@@ -28,7 +28,7 @@ def changes(entries: Entries, verdicts: Mapping[str, Verdict], now: datetime) ->
 def _fields(entry: Mapping[str, Any], verdict: Verdict, now: datetime) -> Fields:
     if verdict.state in ("running", "registered"):
         wanted = _present(entry, verdict.pane)
-    elif verdict.state in ABSENT or verdict.state == "stale":
+    elif verdict.state in (*ABSENT, "stale", "stopped"):
         wanted = _absent(entry, verdict, now)
     else:
         return {}
@@ -50,7 +50,7 @@ def _present(entry: Mapping[str, Any], pane: Pane | None) -> Fields:
 
 
 def _absent(entry: Mapping[str, Any], verdict: Verdict, now: datetime) -> Fields:
-    wanted: Fields = {"status": verdict.state}
+    wanted: Fields = {} if verdict.state == "stopped" else {"status": verdict.state}
     # A frozen agent whose window is there is stale, not missing: nobody may remove it for that.
     is_there = verdict.state == "stale" and verdict.pane is not None
     since = moment(entry.get("missing_since"))
@@ -69,12 +69,12 @@ def expired(conf: Settings, entries: Entries, verdicts: Mapping[str, Verdict], n
         if _was_ended(conf, entry, verdict, seen_s):
             found[agent_id] = "it was ended on purpose; who did so left before it was finished"
         elif _is_over(conf, entry, verdict, now) and seen_s >= min(conf.missing_grace_s, _SEEN_MISSING_S):
-            found[agent_id] = f"missing since {entry['missing_since']}, longer than {conf.missing_grace_s:g} s"
+            found[agent_id] = f"{verdict.state} since {entry['missing_since']}, longer than {conf.missing_grace_s:g} s"
     return found
 
 
 def _was_ended(conf: Settings, entry: Mapping[str, Any], verdict: Verdict, seen_s: float) -> bool:
-    is_ending = verdict.state == "stopped" and entry.get("status") == "ending"
+    is_ending = verdict.state == "stopped" and verdict.is_known and entry.get("status") == "ending"
     return is_ending and seen_s > conf.stop_timeout_s + conf.agents_interval_s
 
 
@@ -82,5 +82,5 @@ def _is_over(conf: Settings, entry: Mapping[str, Any], verdict: Verdict, now: da
     since = moment(entry.get("missing_since"))
     if since is None or entry.get("permanent") is True:
         return False
-    is_absent = verdict.state in ABSENT or (verdict.state == "stale" and verdict.pane is None)
+    is_absent = verdict.state in (*ABSENT, "stopped") or (verdict.state == "stale" and verdict.pane is None)
     return is_absent and (now - since).total_seconds() > conf.missing_grace_s

@@ -31,16 +31,17 @@ class Looked:
 class Looker:
     """Looks until two looks agree on who has vanished."""
 
-    def __init__(self, conf: Settings, ended: Callable[[], Collection[int]]) -> None:
+    def __init__(self, conf: Settings, ended: Callable[[], Collection[int]], give_up: Callable[[], bool]) -> None:
         self._conf = conf
         self._ended = ended
+        self._give_up = give_up
 
     def look(self, entries: Entries) -> Looked:
         """At most *_LOOKS* observations, *_AGAIN_AFTER_S* apart."""
         looked = self._once(entries)
         vanished = self._vanished(entries, looked)
         for _ in range(_LOOKS - 1):
-            if not vanished and not self._contradicts(looked):
+            if self._give_up() or not (vanished or self._contradicts(looked)):
                 break
             clock.pause(_AGAIN_AFTER_S)
             looked = self._once(entries)
@@ -50,7 +51,7 @@ class Looker:
         return looked
 
     def _once(self, entries: Entries) -> Looked:
-        observation = tmux.observe(self._conf)
+        observation = tmux.observe(self._conf, give_up=self._give_up)
         look = Look(self._conf, observation)
         return Looked(observation, {agent_id: look.at(agent_id, entry) for agent_id, entry in entries.items()})
 

@@ -11,7 +11,7 @@ clock that jumps must not make anyone stale: that is only believed after some ti
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -24,21 +24,27 @@ State = Literal["running", "exited", "missing", "stopped", "settling", "unknown"
 ABSENT: tuple[State, ...] = ("missing", "exited")
 """Should run, and provably doesn't."""
 
-# After a suspend everybody is silent for as long as it took: one more chance to be heard.
+# After a suspend everybody is silent for as long as it took: one more chance to be heard. And the API writes beats down
+# every 5 seconds, so that what is read here may be that much behind.
 STALE_BELIEVED_AFTER_S = 30.0
+BEATS_BEHIND_S = 6.0
 
 Entries = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What is held to be so of one agent, why, since when (monotonic and wall), and where it was seen."""
+    """What is held to be so of one agent, why, since when (monotonic and wall), and where it was seen.
+
+    *is_known*: tmux could be asked about it.
+    """
 
     state: State
     evidence: str
     pane: Pane | None
     since_mono: float
     since: datetime
+    is_known: bool = True
 
 
 class Judge:
@@ -58,7 +64,8 @@ class Judge:
         for agent_id, sighting in sightings.items():
             entry = entries[agent_id]
             state, evidence = self._state(agent_id, entry, sighting, beats.get(agent_id), now, mono)
-            verdicts[agent_id] = self._since(agent_id, Verdict(state, evidence, sighting.pane, mono, now))
+            verdict = Verdict(state, evidence, sighting.pane, mono, now, sighting.state != "unknown")
+            verdicts[agent_id] = self._since(agent_id, verdict)
         self._before = verdicts
         self._silent_since = {key: since for key, since in self._silent_since.items() if key in verdicts}
         return verdicts
@@ -67,7 +74,7 @@ class Judge:
         before = self._before.get(agent_id)
         if before is None or before.state != verdict.state:
             return verdict
-        return Verdict(verdict.state, verdict.evidence, verdict.pane, before.since_mono, before.since)
+        return replace(verdict, since_mono=before.since_mono, since=before.since)
 
     def _state(
         self,
@@ -78,14 +85,12 @@ class Judge:
         now: datetime,
         mono: float,
     ) -> tuple[State, str]:
-        if sighting.state == "unknown":
-            return "unknown", sighting.evidence
-        if sighting.state in ("gone", "exited"):
+        if sighting.state not in ("running", "unwatched"):
             if entry.get("expected") == "stopped":
-                return "stopped", f"{sighting.evidence}; it was meant to"
-            if sighting.state == "exited":
-                return "exited", sighting.evidence
-            return self._gone(agent_id, entry, sighting, mono)
+                return "stopped", f"meant to be stopped; {sighting.evidence}"
+            if sighting.state == "gone":
+                return self._gone(agent_id, entry, sighting, mono)
+            return ("exited" if sighting.state == "exited" else "unknown"), sighting.evidence
         silence = self._silence(agent_id, entry, sighting, beat, now, mono)
         if silence:
             return "stale", silence
@@ -122,7 +127,7 @@ class Judge:
             self._silent_since.pop(agent_id, None)
             return None
         silent_since = self._silent_since.setdefault(agent_id, mono)
-        if mono - silent_since < min(float(ttl_s), STALE_BELIEVED_AFTER_S):
+        if mono - silent_since < max(BEATS_BEHIND_S, min(float(ttl_s), STALE_BELIEVED_AFTER_S)):
             return None
         return f"neither heartbeat nor output since {clock.stamp(heard)}; its ttl is {ttl_s:g} s"
 
