@@ -30,25 +30,31 @@ stdout_logfile=%(here)s/../.cmux/logs/{name}.log
 
 
 def in_place_of_the_daemons(
-    conf: Settings, checkout: Path, programs: Mapping[str, str], *, listener: bool = False, retries: int = 10
+    conf: Settings, checkout: Path, programs: Mapping[str, str], *, listener: str | None = None, retries: int = 10
 ) -> Settings:
     """The settings with a checkout whose supervisord.conf is the real one, but for *programs*: name to Python code.
 
-    With *listener*, the real one listens.
+    *listener* is code too, run by the real block of the listener.
     """
     real = (settings.CODE / "conf" / "supervisord.conf").read_text(encoding="utf-8")
-    blocks = []
-    for name, code in programs.items():
-        source = checkout / "stand_ins" / f"{name}.py"
-        source.parent.mkdir(parents=True, exist_ok=True)
-        source.write_text(code, encoding="utf-8")
-        blocks.append(_PROGRAM.format(name=name, code=source, retries=retries))
+    blocks = [
+        _PROGRAM.format(name=name, code=_written(checkout, name, code), retries=retries)
+        for name, code in programs.items()
+    ]
     if listener:
-        blocks.append(real[real.index("[eventlistener:") :])
+        block = real[real.index("[eventlistener:") :]
+        blocks.append(block.replace("-P -m daemons.listener", str(_written(checkout, "listener", listener))))
     (checkout / "conf").mkdir(parents=True, exist_ok=True)
     text = real.partition("[program:")[0] + "".join(blocks)
     (checkout / "conf" / "supervisord.conf").write_text(text, encoding="utf-8")
     return dataclasses.replace(conf, code=checkout)
+
+
+def _written(checkout: Path, name: str, code: str) -> Path:
+    source = checkout / "stand_ins" / f"{name}.py"
+    source.parent.mkdir(parents=True, exist_ok=True)
+    source.write_text(code, encoding="utf-8")
+    return source
 
 
 def run_supervisord(

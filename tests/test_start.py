@@ -240,15 +240,18 @@ class TestAWholeSuite:
         assert suite.running(ours)
         assert asking.get(ours, "/api/webhooks/health").code == 200
 
-    def test_a_part_that_will_not_become_well_is_named_with_its_reason(self, declare: Declare) -> None:
+    def test_a_part_that_will_not_become_well_is_named_with_its_reason(
+        self, declare: Declare, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("daemons.start.readiness._HOPELESS_AFTER_S", 2.0)
         declared = declare(web="command = no-such-program")
 
-        report = start.start(declared, wait_s=20)
+        report = start.start(declared)
 
         assert report.outcome == "started"
         assert not report.healthy
         assert report.problem.startswith("service-web: fails to start: service web: 'no-such-program' cannot be run in")
-        assert report.took_s < 15
+        assert report.took_s < start.WAIT_S
         assert [part.name for part in report.parts if not part.healthy] == ["service-web"]
 
     def test_a_stop_that_comes_while_it_waits_has_its_way(self, declare: Declare) -> None:
