@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from daemons.log_watcher import levels, traces
 
@@ -20,6 +21,7 @@ INNERMOST = 5
 MESSAGE_BYTES = 600
 
 _WILD = b"<*>"
+_NUMBER = re.compile(rb"\d+")
 _DIGIT = re.compile(rb"\d")
 _PATHLIKE = re.compile(rb"[\w.~-]*/[\w./~%+-]+|\S+@\S+|[\w-]+(?:\.[\w-]+){2,}|0x[0-9a-fA-F]+|\\\\?\w+\\")
 _KEY_VALUE = re.compile(rb"(?P<key>[A-Za-z_][\w.-]*)(?P<sign>=|:=)(?P<value>.*)")
@@ -34,8 +36,19 @@ def of(telling: bytes, lines: Sequence[bytes], status: int | None = None) -> str
 
     *status* is given when it is an access record.
     """
+    # Numbers never count, so lines that differ in nothing else share one look: storms are made of those.
+    telling = _NUMBER.sub(b"0", telling)
+    named = _trace(lines) if len(lines) > 1 and not status else None
+    return _hash(named) if named else _of_line(telling, status)
+
+
+@lru_cache(maxsize=4096)
+def _of_line(telling: bytes, status: int | None) -> str:
     telling = levels.ANSI.sub(b"", telling)
-    named = _access(telling, status) if status else _trace(lines) or _message(telling)
+    return _hash(_access(telling, status) if status else _message(telling))
+
+
+def _hash(named: bytes) -> str:
     return hashlib.blake2b(VERSION + b"\0" + named, digest_size=6).hexdigest()
 
 

@@ -53,6 +53,9 @@ class Judgement:
     head: Head
 
 
+_QUIET_RECORD = Judgement("", Head(starts_record=True))
+
+
 class Patterns:
     """The settings' patterns, compiled. SettingsError for one that can't run in linear time."""
 
@@ -75,6 +78,12 @@ class Patterns:
         """Whether *line* (without its newline) is an error by itself."""
         head = levels.read(line)
         return Judgement(self._why(line, head), head)
+
+    def judge_following(self, line: bytes) -> Judgement:
+        """Like `judge`, cheaper for the line that usually ends an event: a quiet record that begins with a date."""
+        if levels.surely_starts_record(line) and self.next_candidate(line, 0, len(line)) is None:
+            return _QUIET_RECORD
+        return self.judge(line)
 
     def is_ignored(self, line: bytes) -> bool:
         """Whether an ignore pattern that the user wrote finds *line*."""

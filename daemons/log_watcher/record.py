@@ -89,7 +89,7 @@ class Record:
             return True  # the parts of an exception group
         if shape == "indented" and (not self._foreign or self._python_frames):
             return True
-        judgement = patterns.judge(line)
+        judgement = patterns.judge_following(line)
         if judgement.head.starts_record or (self._foreign and not self._python_frames):
             self._other(judgement)
             return False

@@ -110,7 +110,7 @@ class Log:
             source.close()
             raise Refused("the same file is read as another watched log")
         generation = self._begin(source)
-        self._add_unseen(mono)
+        self._add_unseen(mono, besides=source)  # it may have been renamed since it was opened
         self._add(generation, mono)
         self._current = generation
 
@@ -155,6 +155,7 @@ class Log:
                 self._give_up(known)  # not while something stands in the way: it may be behind that
         for source in free:
             source.close()
+        self._add_unseen(mono)
 
     def _go_on(self, known: Known, source: Source, mono: float) -> None:
         self._missing.remove(known)
@@ -170,12 +171,13 @@ class Log:
             self.marker.finish(known)
             log.warning("log.generation_gone", path=self.path, examined_bytes=known.offset)
 
-    def _add_unseen(self, mono: float) -> None:
+    def _add_unseen(self, mono: float, *, besides: Source | None = None) -> None:
         """Take up generations that came and lost their name between two looks: not older than what we saw last, and
         of a content that nobody knows."""
         if not self.marker.mtime_ns:
             return
-        free = siblings.candidates(siblings.of(self.path), [one.source for one in self.generations])
+        held = [one.source for one in self.generations] + ([besides] if besides else [])
+        free = siblings.candidates(siblings.of(self.path), held)
         known = [*self.marker.finished, *self._missing, *(one.known() for one in self.generations)]
         for source in free:
             size, mtime_ns = source.state()
@@ -216,11 +218,14 @@ class Log:
     def _read_block(self, generation: Generation, patterns: Patterns, mono: float, *, anyway: bool) -> int:
         """How many bytes came. Examines them, or what is held when that is due."""
         state = generation.source.state()
+        is_untouched = generation.read_to == 0
         try:
             got = generation.fill(mono) if anyway or state != generation.read_state else 0
         except Replaced:
             self._replaced_in_place(generation, mono)
             return 1
+        if got and is_untouched:
+            self._add_unseen(mono)  # of an empty file nothing tells that its content is not the first
         if generation is self._current:
             self.marker.mtime_ns = max(self.marker.mtime_ns, state[1])
         if not got:
@@ -275,7 +280,7 @@ class Log:
         if self.unsaid and self._unsaid_since is None:
             self._unsaid_since = mono
         recent = self._unsaid_since is not None and mono - self._unsaid_since < GATHER_S
-        return recent and any(one.waiting == "event" and one.held for one in self.generations)
+        return recent and not self.more and any(one.waiting == "event" and one.held for one in self.generations)
 
     def is_due(self, mono: float) -> bool:
         due = self.due_at()
