@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
@@ -126,3 +127,48 @@ def mail(conf: Settings) -> Callable[[], list[mailbox.Message]]:
         return [mailbox.parse(line) for line in conf.mailbox.read_bytes().splitlines() if line.strip()]
 
     return read
+
+
+Cmux = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def run_cmux(
+    words: Sequence[str], environ: Mapping[str, str], home: Path, *, stdin: str = "", within_s: float = 50
+) -> subprocess.CompletedProcess[str]:
+    """Run `cmux words` in *home*, not on a terminal."""
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "daemons.cli", *words],
+        env=dict(environ),
+        cwd=home,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=within_s,
+        check=False,
+    )
+
+
+@pytest.fixture
+def cmux(environ: Mapping[str, str], home: Path) -> Cmux:
+    """Run the command in this test's home: `cmux("mail", "send", "user", "hello", CMUX_AGENT_ID="a")`."""
+
+    def run(*words: str, stdin: str = "", **extra: str) -> subprocess.CompletedProcess[str]:
+        return run_cmux(words, {**environ, **extra}, home, stdin=stdin)
+
+    return run
+
+
+def answer(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """What `--json` printed: one object, alone on stdout, in the frame that every command keeps."""
+    parsed = json.loads(done.stdout)
+    assert isinstance(parsed["ok"], bool)
+    assert parsed["schema"] == 1
+    return dict(parsed)
+
+
+@pytest.fixture
+def bare_path(tmp_path: Path) -> str:
+    """A PATH on which there is nothing: no tmux, no node, no npm."""
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    return str(bare)

@@ -1,0 +1,105 @@
+"""`cmux agents` and `cmux attach`, in real tmux windows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from conftest import Cmux, answer, eventually
+
+
+def agents_of(cmux: Cmux) -> dict[str, dict[str, object]]:
+    listed = answer(cmux("agents", "--json"))["agents"]
+    return {agent["agent_id"]: agent["observed"] for agent in listed}
+
+
+def test_an_agent_is_opened_listed_and_ended(cmux: Cmux) -> None:
+    opened = cmux("agents", "new", "worker-a", "--", "sleep", "600")
+    assert opened.returncode == 0, opened.stderr
+    assert agents_of(cmux)["worker-a"]["state"] == "running"
+
+    ended = cmux("agents", "rm", "worker-a")
+
+    assert ended.returncode == 0, ended.stderr
+    assert "worker-a ended: 1 process" in ended.stdout
+    assert agents_of(cmux) == {}
+
+
+def test_an_agent_may_run_a_whole_shell_line(cmux: Cmux, home: Path) -> None:
+    cmux("agents", "new", "worker-a", "-c", "echo one > said; exec sleep 600")
+
+    eventually(lambda: (home / "said").exists() and (home / "said").read_text() == "one\n")
+
+
+def test_ending_an_agent_can_be_tried_first(cmux: Cmux) -> None:
+    cmux("agents", "new", "worker-a", "-c", "sleep 600")
+
+    tried = cmux("agents", "rm", "worker-a", "-n")
+
+    assert "would end worker-a" in tried.stdout
+    assert "worker-a" in agents_of(cmux)
+
+
+def test_an_agent_is_shown_with_all_that_is_known(cmux: Cmux) -> None:
+    cmux("agents", "new", "worker-a", "--type", "tester", "--permanent", "-c", "sleep 600")
+
+    shown = cmux("agents", "show", "cmux:worker-a").stdout
+
+    assert "worker-a is running" in shown
+    assert re.search(r"type +tester", shown)
+    assert re.search(r"registered_at .*ago|just now", shown)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["new", "../x"], "allowed"),
+        (["rm", "nobody"], "no agent 'nobody'"),
+        (["rm", "supervisor"], "supervisor"),
+        (["new", "a", "--cwd", "/nowhere"], "/nowhere"),
+    ],
+)
+def test_what_cannot_be_done_with_an_agent_is_said_in_one_line(cmux: Cmux, words: list[str], expected: str) -> None:
+    refused = cmux("agents", *words)
+
+    assert refused.returncode == 1
+    assert expected in refused.stderr
+    assert refused.stderr.count("\n") == 1
+
+
+def test_a_name_that_is_taken_is_refused(cmux: Cmux) -> None:
+    cmux("agents", "new", "worker-a", "-c", "sleep 600")
+
+    assert "end it first" in cmux("agents", "new", "worker-a").stderr
+
+
+def test_without_tmux_agents_are_listed_all_the_same(cmux: Cmux, bare_path: str) -> None:
+    shown = cmux("agents", PATH=bare_path)
+
+    assert shown.returncode == 0
+    assert "tmux is not installed" in shown.stdout
+
+
+def test_without_tmux_opening_an_agent_says_what_to_install(cmux: Cmux, bare_path: str) -> None:
+    refused = cmux("agents", "new", "worker-a", PATH=bare_path)
+
+    assert refused.returncode == 5
+    assert "install" in refused.stderr
+
+
+def test_attach_is_one_exact_tmux_command(cmux: Cmux, environ: Mapping[str, str]) -> None:
+    cmux("agents", "new", "worker-a", "-c", "sleep 600")
+
+    printed = answer(cmux("attach", "worker-a", "--json"))["command"]
+
+    assert printed[:4] == ["tmux", "-u", "-L", environ["CMUX_TMUX_SOCKET"]]
+    assert "=cmux:" in printed
+
+
+def test_attach_without_a_session_says_how_to_get_one(cmux: Cmux) -> None:
+    refused = cmux("attach")
+
+    assert refused.returncode == 4
+    assert "cmux agents new" in refused.stderr
