@@ -14,12 +14,14 @@ from typing import Any
 
 import pytest
 
-from daemons import clock, loop, processes, suite
+from daemons import clock, loop, processes, settings, suite
 from daemons.health_checker.frontend import check, npm, record
 from daemons.mailbox import Message
 from daemons.settings import Settings
-from tests.conftest import Start, eventually
+from daemons.supervisor import Rpc
+from tests.conftest import Start, eventually, free_port
 from tests.site import serving, shown
+from tests.stand_ins import in_place_of_the_daemons, pids, run_supervisord, states
 
 FIXTURE = Path(__file__).parent / "fixtures" / "frontend"
 pytestmark = pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
@@ -96,7 +98,7 @@ def test_a_removed_dist_shows_within_a_second_and_is_healed(
         eventually(lambda: status_of(detail, "frontend")() == "healthy", within_s=15, but=detail)
 
     assert check.look(conf.dist, conf.frontend_url).is_whole
-    assert events(conf)[-2:] == ["frontend.broken", "frontend.healed"]
+    assert [event for event in events(conf) if "frontend" in event][-2:] == ["frontend.broken", "frontend.healed"]
     assert about("frontend", mail) == []
 
 
@@ -211,7 +213,7 @@ def test_what_is_served_otherwise_than_it_lies_is_told_and_not_rebuilt(
 
 # -- the API ----------------------------------------------------------------------------------------------------------
 
-API = """
+SERVER = """
 import http.server, json, sys
 class H(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
@@ -228,7 +230,7 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), H).serve_foreve
 @pytest.fixture
 def api(conf: Settings, environ: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     """Something on the API's port that gives the right answer; with `marked`, a process of the suite."""
-    (tmp_path / "server.py").write_text(API)
+    (tmp_path / "server.py").write_text(SERVER)
     running: list[subprocess.Popen[bytes]] = []
 
     def starter(*, marked: bool) -> subprocess.Popen[bytes]:
@@ -278,6 +280,49 @@ def test_a_stranger_on_the_port_is_told_once_with_his_name_and_left_alone(
     eventually(lambda: any("[CLEARED] api" in message.subject for message in mail()), within_s=10, but=mail)
 
 
+# -- services, under a real supervisord -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def web(conf: Settings, environ: dict[str, str], tmp_path: Path) -> Iterator[Settings]:
+    """A suite whose one program is the service `web`."""
+    port = free_port()
+    (conf.home / "server.py").write_text(SERVER)
+    (conf.home / "conf").mkdir()
+    (conf.home / "conf" / "cmux.conf").write_text(
+        f"[service:web]\ncommand = python3 server.py {port} well\nport = {port}\nhealth = http://127.0.0.1:{port}/\n"
+    )
+    ours = in_place_of_the_daemons(settings.load(environ), tmp_path / "checkout", {})
+    supervisord = run_supervisord(ours, environ=environ)
+    eventually(lambda: states(ours).get("service-web") == "RUNNING", within_s=15, but=lambda: states(ours))
+    yield ours
+    supervisord.terminate()
+    eventually(lambda: not Rpc(ours).poke() and supervisord.poll() is not None, within_s=20)
+
+
+def test_a_frozen_service_is_restarted_by_supervisord_and_told_once(
+    start: Start, web: Settings, detail: Callable[[], Detail], mail: Mail
+) -> None:
+    def service() -> Detail:
+        return dict(detail().get("services", {}).get("web", {}))
+
+    start("health_checker", CMUX_HEALTH_INTERVAL="0.3")
+    eventually(lambda: service().get("believed") == "healthy", within_s=10, but=detail)
+    pid = pids(web)["service-web"]
+
+    os.kill(pid, signal.SIGSTOP)
+
+    eventually(lambda: pids(web).get("service-web", pid) != pid, within_s=30, but=service)
+    eventually(lambda: service().get("believed") == "healthy", within_s=10, but=service)
+    eventually(lambda: len(about("service web", mail)) == 2, but=mail)
+    told = [message.subject for message in about("service web", mail)]
+    assert told == [
+        "[HEALTH ALERT] service web: does not answer, and is restarted",
+        "[CLEARED] service web: it is in order again",
+    ]
+    assert "program.restarted" in events(web)
+
+
 @pytest.mark.parametrize("url", ["http://example.com/", "http://10.1.2.3:80/"])
 def test_a_frontend_url_of_another_machine_is_refused_with_one_line(environ: dict[str, str], url: str) -> None:
     done = subprocess.run(
@@ -302,11 +347,11 @@ def test_it_costs_little_when_nothing_happens(
     detail: Callable[[], Detail],
 ) -> None:
     api(marked=True)
-    checker = start("health_checker", CMUX_HEALTH_INTERVAL="0.2")
-    eventually(lambda: loop_cycles(conf) > 15, within_s=20, but=detail)
+    checker = start("health_checker", CMUX_HEALTH_INTERVAL="0.1")
+    eventually(lambda: detail().get("frontend", {}).get("healing") == "nothing", within_s=20, but=detail)
 
     before, cycles = cpu_s(checker.pid), loop_cycles(conf)
-    eventually(lambda: loop_cycles(conf) >= cycles + 20, within_s=20)
+    eventually(lambda: loop_cycles(conf) >= cycles + 12, within_s=20)
 
     a_cycle_s = (cpu_s(checker.pid) - before) / (loop_cycles(conf) - cycles)
     print(f"{a_cycle_s * 1000:.1f} ms of CPU a cycle")
