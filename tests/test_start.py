@@ -194,14 +194,13 @@ class TestAWholeSuite:
         assert start.start(ours).healthy
         assert "log_watcher" in pids(ours)
 
-    def test_other_settings_are_refused_while_it_runs(self, ours: Settings, started: Report) -> None:
+    def test_other_settings_change_nothing_while_it_runs_and_are_named(self, ours: Settings, started: Report) -> None:
         port = free_port()
 
-        refused = start.start(dataclasses.replace(ours, port=port))
+        again = start.start(dataclasses.replace(ours, port=port))
 
-        assert refused.outcome == "refused"
-        change = f"CMUX_PORT was {ours.port}, now {port}"
-        assert refused.problem == f"it runs already, with other settings: {change}: cmux restart"
+        assert (again.outcome, again.healthy, again.url) == ("running already", True, started.url)
+        assert again.notes == (f"CMUX_PORT was {ours.port} when it was started, now {port}",)
 
     def test_two_starts_at_once_make_one_suite(self, ours: Settings) -> None:
         with ThreadPoolExecutor(2) as both:

@@ -59,6 +59,7 @@ def show(report: Report, conf: Settings, screen: Screen) -> None:
             "healthy": report.healthy,
             "problem": report.problem or None,
             "url": report.url,
+            "other_settings": list(report.notes),
             "took_s": round(report.took_s, 3),
             "parts": [{"name": part.name, "healthy": part.healthy, "detail": part.detail} for part in report.parts],
             "ended_leftovers": [each.pid for each in report.ended],
@@ -73,6 +74,8 @@ def _show_suite(report: Report, conf: Settings, screen: Screen) -> None:
     when = f"after {duration(report.took_s)}" if report.outcome == "started" else "and ran already"
     sign = screen.sign("ok" if report.healthy else "degraded")
     screen.say(f"{sign} {screen.paint(f'the suite of {shown(conf.home)} {state}', 'bold')}, {when}")
+    for note in report.notes:
+        screen.say(f"  {shown(note)}; to have it so: cmux restart")
     for ended in report.ended:
         screen.say(f"  ended what a killed suite had left: {shown(processes.describe(ended.pid))}")
     screen.say()

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from daemons import clock, files, processes, settings, suite, supervisor
@@ -36,13 +36,17 @@ Outcome = Literal["started", "running already", "refused"]
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How a start went. *problem* is one line, empty when *healthy*; *ended* is what a dead suite had left running."""
+    """How a start went. *problem* is one line, empty when *healthy*; *ended* is what a dead suite had left running.
+
+    *notes* say in which settings the suite that ran already differs from the ones that this start came with.
+    """
 
     outcome: Outcome
     healthy: bool
     problem: str
     parts: tuple[Part, ...]
     ended: tuple[Ended, ...]
+    notes: tuple[str, ...]
     url: str
     took_s: float
 
@@ -60,29 +64,30 @@ def start(conf: Settings, *, wait_s: float = WAIT_S) -> Report:
     ended: tuple[Ended, ...] = ()
     outcome: Outcome = "refused"
     parts: tuple[Part, ...] = ()
+    notes: tuple[str, ...] = ()
+    url = conf.api_url
     try:
         files.private_dir(conf.run_dir)
         with files.lock(suite.start_lock(conf), timeout_s=wait_s):
             record, outcome, ended = _launched(conf)
-            parts, problem = Waiting(conf, record).until_healthy(began + wait_s)
+            parts, problem = _waited(conf, record, began + wait_s)
             if outcome == "running already" and not processes.is_alive(record.supervisord):
                 # It was on its way out when we came (a kill -9 takes its time): this is the start that counts.
                 record, outcome, ended = _launched(conf)
-                parts, problem = Waiting(conf, record).until_healthy(began + wait_s)
+                parts, problem = _waited(conf, record, began + wait_s)
+            notes, url = _differences(conf, record), _as_started(conf, record).api_url
     except (_Refused, StorageError, LockBusy) as reason:
         problem = str(reason)
-    return Report(outcome, not problem, problem, parts, ended, _url(conf), clock.monotonic() - began)
+    return Report(outcome, not problem, problem, parts, ended, notes, url, clock.monotonic() - began)
 
 
-def _url(conf: Settings) -> str:
-    host = f"[{conf.host}]" if ":" in conf.host else conf.host
-    return f"http://{host}:{conf.port}/"
+def _waited(conf: Settings, record: Record, deadline_s: float) -> tuple[tuple[Part, ...], str]:
+    return Waiting(_as_started(conf, record), record).until_healthy(deadline_s)
 
 
 def _launched(conf: Settings) -> tuple[Record, Outcome, tuple[Ended, ...]]:
     """The suite that runs when this returns: the one from before, or a new one."""
     if record := suite.running(conf):
-        _same_settings(conf, record)
         return record, "running already", ()
     try:
         with files.lock(suite.stop_lock(conf), timeout_s=0.0):
@@ -91,22 +96,22 @@ def _launched(conf: Settings) -> tuple[Record, Outcome, tuple[Ended, ...]]:
         raise _Refused(f"a stop is under way ({busy.holder}); start again when it has finished") from None
 
 
-def _same_settings(conf: Settings, record: Record) -> None:
-    """Refuse to call a suite running that was told something else."""
+def _differences(conf: Settings, record: Record) -> tuple[str, ...]:
+    """What the suite that runs was told otherwise than the settings say now."""
     services = tuple(service.name for service in conf.services)
-    differences = [
-        f"{name} was {then}, now {now}"
-        for name, then, now in (
-            ("CMUX_HOST", record.host, conf.host),
-            ("CMUX_PORT", record.port, conf.port),
-            ("CMUX_SESSION", record.session, conf.session),
-            ("CMUX_TMUX_SOCKET", record.tmux_socket, conf.tmux_socket),
-            ("services", ", ".join(record.services) or None, ", ".join(services) or None),
-        )
-        if then != now
-    ]
-    if differences:
-        raise _Refused(f"it runs already, with other settings: {'; '.join(differences)}: cmux restart")
+    compared = (
+        ("CMUX_HOST", record.host, conf.host),
+        ("CMUX_PORT", record.port, conf.port),
+        ("CMUX_SESSION", record.session, conf.session),
+        ("CMUX_TMUX_SOCKET", record.tmux_socket, conf.tmux_socket),
+        ("services", ", ".join(record.services) or None, ", ".join(services) or None),
+    )
+    return tuple(f"{name} was {then} when it was started, now {now}" for name, then, now in compared if then != now)
+
+
+def _as_started(conf: Settings, record: Record) -> Settings:
+    kept = tuple(service for service in conf.services if service.name in record.services)
+    return replace(conf, host=record.host, port=record.port, services=kept)
 
 
 def _launch(conf: Settings) -> tuple[Record, Outcome, tuple[Ended, ...]]:
