@@ -143,8 +143,9 @@ def test_every_script_runs_by_itself_and_the_readme_names_it(script: str) -> Non
 def test_the_state_page_names_every_file_that_settings_place_in_it(conf: Settings) -> None:
     page = (ROOT / ".cmux" / "README.md").read_text(encoding="utf-8")
 
-    placed = [getattr(conf, name) for name, kind in vars(Settings).items() if isinstance(kind, property)]
-    named = {path.relative_to(conf.state).parts[0] for path in [*placed, conf.mailbox] if conf.state in path.parents}
+    made = [getattr(conf, name) for name, kind in vars(Settings).items() if isinstance(kind, property)]
+    placed = [conf.mailbox, *(path for path in made if isinstance(path, Path))]
+    named = {path.relative_to(conf.state).parts[0] for path in placed if conf.state in path.parents}
 
     assert {name for name in named if f"`{name}" not in page} == set()
 
