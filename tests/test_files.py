@@ -238,6 +238,63 @@ def _is_free(path: Path) -> bool:
         return False
 
 
+def test_one_thread_waits_again_and_again_and_ends_with_its_owner(holder):
+    held, path = holder
+    for _ in range(3):
+        with pytest.raises(LockBusy), files.lock(path, timeout_s=0.02):
+            pass
+    held.kill()
+    eventually(lambda: _is_free(path))
+
+    def contend() -> None:
+        for _ in range(50):
+            with files.lock(path, timeout_s=10):
+                pass
+
+    owners = [threading.Thread(target=contend) for _ in range(4)]
+    for owner in owners:
+        owner.start()
+    for owner in owners:
+        owner.join()
+
+    eventually(lambda: len(os.listdir("/proc/self/task")) <= threading.active_count() + 1)
+    assert _is_free(path)
+
+
+def test_a_forked_child_waits_with_a_thread_of_its_own(holder):
+    held, path = holder
+    with pytest.raises(LockBusy), files.lock(path, timeout_s=0.02):
+        pass
+    threading.Timer(0.1, held.kill).start()
+    with files.lock(path, timeout_s=10):
+        pass
+
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            busy = files.take_lock(path, timeout_s=1)
+            try:
+                with files.lock(path, timeout_s=0.05):
+                    pass
+            except LockBusy:
+                os.close(busy)
+                with files.lock(path, timeout_s=5):
+                    code = 0
+        finally:
+            os._exit(code)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def _is_free(path: Path) -> bool:
+    try:
+        with files.lock(path, timeout_s=0):
+            return True
+    except LockBusy:
+        return False
+
+
 def test_a_lock_file_removed_while_waiting_is_not_taken_for_the_new_one(holder):
     _held, path = holder
     path.unlink()
