@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,12 @@ from daemons.journal import Journal
 from daemons.mailbox import Message
 from daemons.registry import Registry
 from daemons.registry_service import keeping
+from daemons.registry_service.__main__ import RegistryService
 from daemons.registry_service.deaths import Deaths
 from daemons.registry_service.verdicts import Judge, Verdict
 from daemons.registry_service.windows import EndedWindows
 from daemons.settings import Settings
-from daemons.tmux import Seen
+from daemons.tmux import Seen, Unknown
 
 NAME = "registry_service"
 FOREVER = ["sleep", "1000"]
@@ -542,6 +543,77 @@ def test_a_killed_service_repeats_and_forgets_nothing(
     eventually(lambda: len(mail()) == 2, but=mail)
     cycles(3)
     assert subjects(mail) == [f"[ALERT] Registered agent '{name}' missing from tmux" for name in ("w01", "w02")]
+
+
+# -- races ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def service(conf: Settings) -> Iterator[RegistryService]:
+    """The service, ticked by the test itself."""
+    service = RegistryService(conf, Wake())
+    yield service
+    service.close()
+
+
+def observed(service: RegistryService) -> Mapping[str, Any]:
+    return service.tick(clock.now())["agents"]  # type: ignore[return-value]
+
+
+def test_who_is_ended_on_purpose_while_tmux_is_being_looked_at_is_no_alert(
+    conf: Settings,
+    registry: Registry,
+    workers: Callable[[int], list[str]],
+    service: RegistryService,
+    mail: Mail,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    workers(2)
+    observed(service)
+    look = tmux.observe
+
+    def end_and_look(*args: Any, **kwargs: Any) -> Seen | Unknown:
+        if "w00" in registry.snapshot().agents:
+            registry.update("w00", {"expected": "stopped"})
+            tmux.end_window(conf, entry(registry, "w00")["window_id"])
+        return look(*args, **kwargs)
+
+    monkeypatch.setattr(tmux, "observe", end_and_look)
+
+    assert observed(service)["w00"]["state"] == "stopped"
+    assert mail() == []
+
+
+def test_who_is_opened_while_tmux_is_being_looked_at_is_not_missing(
+    conf: Settings,
+    registry: Registry,
+    workers: Callable[[int], list[str]],
+    service: RegistryService,
+    mail: Mail,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    workers(1)
+    observed(service)
+    look = tmux.observe
+    registry.register("again", {}, clock.now())
+
+    def look_and_open(*args: Any, **kwargs: Any) -> Seen | Unknown:
+        seen = look(*args, **kwargs)
+        monkeypatch.undo()
+        agents.open_agent(conf, registry, "new", command=FOREVER)
+        registry.unregister("again")
+        agents.open_agent(conf, registry, "again", command=FOREVER)
+        return seen
+
+    monkeypatch.setattr(tmux, "observe", look_and_open)
+
+    assert list(observed(service)) == ["w00"]
+    assert {agent_id: seen["state"] for agent_id, seen in observed(service).items()} == {
+        "w00": "running",
+        "new": "running",
+        "again": "running",
+    }
+    assert mail() == []
 
 
 # -- parts ------------------------------------------------------------------------------------------------------------

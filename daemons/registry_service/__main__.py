@@ -12,6 +12,7 @@ import functools
 import sys
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from daemons import clock, log, loop
 from daemons.alerts import Alerts
@@ -55,15 +56,17 @@ class RegistryService:
         """Look, judge, tell, write down."""
         self._pace()
         self._settle()
-        entries = self._registry.snapshot().agents
-        looked = self._looker.look(entries)
+        before = self._registry.snapshot().agents
+        looked = self._looker.look(before)
+        registered = self._registry.snapshot().agents
+        entries = _seen_by_both(before, registered)
         verdicts = self._judge.judge(entries, looked.sightings, beats.heard(self._conf), now)
-        mail = self._mail.look(entries)
-        self._tell(entries, verdicts, looked, mail, now)
+        mail = self._mail.look(registered)
+        self._tell(registered, entries, verdicts, looked, mail, now)
         self._write_down(entries, verdicts, now)
         self._windows.close_old(looked.observation, now)
         self._deaths.follow([v.pane.pid for v in verdicts.values() if v.pane and v.state == "running"])
-        return {**_detail(entries, verdicts, looked, mail), "alerts_waiting": self._alerts.stuck}
+        return {**_detail(registered, verdicts, looked, mail), "alerts_waiting": self._alerts.stuck}
 
     def close(self) -> None:
         self._deaths.close()
@@ -81,11 +84,17 @@ class RegistryService:
     # -- telling
 
     def _tell(
-        self, entries: Entries, verdicts: Mapping[str, Verdict], looked: Looked, mail: MailState | None, now: datetime
+        self,
+        registered: Entries,
+        entries: Entries,
+        verdicts: Mapping[str, Verdict],
+        looked: Looked,
+        mail: MailState | None,
+        now: datetime,
     ) -> None:
         told = {alert.key for alert in self._alerts.open()}
         wanted = conditions.of_agents(entries, verdicts, self._last_words)
-        conditions.gone_from_registry(wanted, told, verdicts)
+        conditions.of_others(wanted, told, registered, verdicts)
         self._add_incident(wanted, entries, verdicts, looked, told)
         wanted.conditions += conditions.of_registry(self._registry.troubles(), now)
         if mail is None:
@@ -125,6 +134,19 @@ class RegistryService:
             log.info("agent.changed", agent=agent_id, state=verdicts[agent_id].state, fields=fields)
 
 
+def _seen_by_both(before: Entries, registered: Entries) -> dict[str, Mapping[str, Any]]:
+    """Those of whom a look between the two snapshots can say something, as they are registered after it.
+
+    After: who ends an agent writes that down first, so a window that the look misses was meant to go by what is read
+    now. But who came, or moved, since the look began may have a window that it could not see: the next one will.
+    """
+
+    def is_same_place(agent_id: str) -> bool:
+        return all(before[agent_id].get(name) == registered[agent_id].get(name) for name in ("pane_id", "tmux_server"))
+
+    return {agent_id: registered[agent_id] for agent_id in before.keys() & registered if is_same_place(agent_id)}
+
+
 def _apply(
     agents: Draft, entries: Entries, changes: Mapping[str, keeping.Fields], expired: Mapping[str, str]
 ) -> list[str]:
@@ -149,7 +171,7 @@ def _is_same_life(agents: Draft, agent_id: str, entries: Entries) -> bool:
 
 
 def _detail(
-    entries: Entries, verdicts: Mapping[str, Verdict], looked: Looked, mail: MailState | None
+    registered: Entries, verdicts: Mapping[str, Verdict], looked: Looked, mail: MailState | None
 ) -> dict[str, object]:
     observation = looked.observation
     states = [verdict.state for verdict in verdicts.values()]
@@ -163,7 +185,7 @@ def _detail(
         "unregistered": [
             safe(f"{pane.session}:{pane.window}", one_line=True)
             for pane in (observation.panes if isinstance(observation, Seen) else ())
-            if pane.agent and not pane.dead and pane.agent not in entries
+            if pane.agent and not pane.dead and pane.agent not in registered
         ],
         "mailbox": None
         if mail is None

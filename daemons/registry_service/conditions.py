@@ -39,11 +39,16 @@ def of_agents(entries: Entries, verdicts: Mapping[str, Verdict], last_words: Cal
     return wanted
 
 
-def gone_from_registry(wanted: Wanted, told: Iterable[str], verdicts: Mapping[str, Verdict]) -> None:
-    """Alerts on agents that are registered no more end without alarm: someone, or the grace time, removed them."""
+def of_others(wanted: Wanted, told: Iterable[str], registered: Entries, verdicts: Mapping[str, Verdict]) -> None:
+    """Alerts on agents without a verdict: those that registered just now wait; those of the unregistered are over,
+    without alarm: someone, or the grace time, removed them."""
     for key in told:
         kind, _, agent_id = key.partition(":")
-        if kind in (AGENT_MISSING, AGENT_STALE) and agent_id not in verdicts:
+        if kind not in (AGENT_MISSING, AGENT_STALE) or agent_id in verdicts:
+            continue
+        if agent_id in registered:
+            wanted.held.add(key)
+        else:
             wanted.over[key] = "no longer registered"
 
 

@@ -58,11 +58,11 @@ class Judge:
     def judge(
         self, entries: Entries, sightings: Mapping[str, Sighting], beats: Mapping[str, datetime], now: datetime
     ) -> dict[str, Verdict]:
-        """A verdict for each of *sightings*. *beats*: when each agent was heard of last."""
+        """A verdict for each of *entries*. *beats*: when each agent was heard of last."""
         mono = clock.monotonic()
         verdicts = {}
-        for agent_id, sighting in sightings.items():
-            entry = entries[agent_id]
+        for agent_id, entry in entries.items():
+            sighting = sightings[agent_id]
             state, evidence = self._state(agent_id, entry, sighting, beats.get(agent_id), now, mono)
             verdict = Verdict(state, evidence, sighting.pane, mono, now, sighting.state != "unknown")
             verdicts[agent_id] = self._since(agent_id, verdict)
