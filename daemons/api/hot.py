@@ -11,11 +11,11 @@ from collections.abc import Iterable
 from daemons import clock, strict_json
 from daemons.api import bodies, failures
 from daemons.api.guard import Environ, StartResponse, Wsgi
-from daemons.api.problems import SECURITY_HEADERS, Problem
+from daemons.api.problems import Problem
 from daemons.api.state import State
 from daemons.registry import registration
 
-_JSON = (("Content-Type", "application/json"), *SECURITY_HEADERS)
+_JSON = ("Content-Type", "application/json")
 
 
 class Hot:
@@ -38,7 +38,7 @@ class Hot:
 
     def _list(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         listing = self._state.agents.listing()
-        headers = [("ETag", listing.etag), ("X-Registry-Index", str(listing.index)), *_JSON]
+        headers = [("ETag", listing.etag), ("X-Registry-Index", str(listing.index)), _JSON]
         if environ.get("HTTP_IF_NONE_MATCH") == listing.etag:
             self._state.answers[304] += 1
             start_response("304 Not Modified", headers)
@@ -53,7 +53,7 @@ class Hot:
         self._state.change(registration(agent_id, fields, clock.now()))
         body = strict_json.dumps({"registered": agent_id}) + b"\n"
         self._state.answers[200] += 1
-        start_response("200 OK", [("Content-Length", str(len(body))), *_JSON])
+        start_response("200 OK", [("Content-Length", str(len(body))), _JSON])
         return [body]
 
     def _refuse(self, problem: Problem, start_response: StartResponse) -> Iterable[bytes]:

@@ -1,4 +1,4 @@
-"""Errors as clients get them: `application/problem+json` (RFC 9457), and the headers of every answer."""
+"""Errors as clients get them: `application/problem+json` (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -8,15 +8,6 @@ from http import HTTPStatus
 from daemons import strict_json, text
 
 Header = tuple[str, str]
-
-SECURITY_HEADERS: tuple[Header, ...] = (
-    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
-    ("X-Content-Type-Options", "nosniff"),
-    ("X-Frame-Options", "DENY"),
-    ("Referrer-Policy", "no-referrer"),
-    ("Cross-Origin-Resource-Policy", "same-origin"),
-    ("Cache-Control", "no-store"),
-)
 
 
 class Problem(Exception):
@@ -52,7 +43,6 @@ class Problem(Exception):
         return [
             ("Content-Type", "application/problem+json"),
             ("Content-Length", str(len(body))),
-            *SECURITY_HEADERS,
             *self.headers,
         ]
 

@@ -20,10 +20,11 @@ from waitress import wasyncore
 from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
 from waitress.server import TcpWSGIServer, UnixWSGIServer
-from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
+from waitress.task import ThreadedTaskDispatcher
 
 from daemons import clock, log, processes
-from daemons.api.problems import Problem, busy
+from daemons.api.problems import busy
+from daemons.api.tasks import Refusal, Task, head_of
 from daemons.settings import Settings, SettingsError
 
 TCP_THREADS = 128
@@ -36,37 +37,14 @@ HALF_A_REQUEST_S = 5.0
 _MIB = 1 << 20
 
 
-# -- requests ---------------------------------------------------------------------------------------------------------
-
-
-class _Task(WSGITask):
-    def get_environment(self) -> dict[str, Any]:
-        environ: dict[str, Any] = super().get_environment()
-        environ["cmux.channel"] = self.channel
-        return environ
-
-
-class _ErrorTask(ErrorTask):
-    """What waitress refuses by itself (a request that cannot be read, or is too large), in the API's own words."""
-
-    def execute(self) -> None:
-        error: Any = self.request.error  # type: ignore[attr-defined]  # the stubs take the request for the error
-        problem = Problem(error.code, f"{error.reason}: {error.body}")
-        body = problem.body()
-        channel: Any = self.channel
-        channel.linger = True
-        self.status = problem.status_line
-        self.response_headers = problem.all_headers(body)
-        self.set_close_on_finish()
-        self.content_length = len(body)
-        self.write(body)
+# -- connections ------------------------------------------------------------------------------------------------------
 
 
 class Channel(HTTPChannel):
     """A connection, and what is known of who is at its other end."""
 
-    task_class = _Task
-    error_task_class = _ErrorTask
+    task_class = Task
+    error_task_class = Refusal
 
     linger = False
     """Whether more of a refused request may be on its way: closing now would reset the answer off the wire."""
@@ -171,10 +149,9 @@ class _Door:
 def _turn_away(connection: socket.socket) -> None:
     problem = busy(f"{CONNECTIONS} connections are open; ask again in a second, or over the unix socket")
     body = problem.body()
-    lines = "".join(f"{name}: {value}\r\n" for name, value in problem.all_headers(body))
     try:
         connection.setblocking(False)
-        connection.send(f"HTTP/1.1 {problem.status_line}\r\n{lines}Connection: close\r\n\r\n".encode() + body)
+        connection.send(head_of(problem, body) + body)
         connection.shutdown(socket.SHUT_WR)
         connection.recv(65_536)  # what is left unread would turn the answer into a reset
     except OSError:
