@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+from daemons import alerts
 from daemons.cli import condition
 from daemons.cli.command import DEGRADED, DONE, NOT_RUNNING
 from daemons.cli.condition import Condition
-from daemons.cli.screen import Screen, ago, shown
+from daemons.cli.screen import Screen, ago, many, shown
 from daemons.settings import Settings
 
 EXAMPLES: Sequence[tuple[str, str]] = (
@@ -30,7 +31,11 @@ def run(_options: argparse.Namespace, conf: Settings, screen: Screen) -> int:
     elif now.verdict == "healthy":
         screen.say(f"{screen.sign('ok')} all is well in {shown(conf.home)}")
     show(now, screen)
-    screen.answer({"verdict": now.verdict, "findings": condition.told(now)}, ok=now.verdict == "healthy")
+    known = alerts.all_open(conf)
+    if known:
+        screen.next_steps(("cmux alerts", f"{many(len(known), 'open alert')}: what someone must know of"))
+    told = {"verdict": now.verdict, "findings": condition.told(now), "open_alerts": len(known)}
+    screen.answer(told, ok=now.verdict == "healthy")
     return CODES[now.verdict]
 
 
