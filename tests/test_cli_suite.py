@@ -151,6 +151,12 @@ def test_logs_are_there_from_the_first_second(suite: Suite) -> None:
     assert "daemon.started" in suite("logs", "api").stdout
 
 
+def test_nothing_but_logs_is_logged(suite: Suite) -> None:
+    names = {path.name for path in suite.conf.logs_dir.glob("*.log")}
+
+    assert names == {f"{name}.log" for name in (*supervisor.PROGRAMS, "service-web", "supervisord")}
+
+
 def test_doctor_says_that_the_port_is_ours(suite: Suite) -> None:
     assert "held by our own" in suite("doctor").stdout
 
