@@ -108,6 +108,8 @@ def _part(told: object) -> dict[str, str]:
     about = str(told.get("evidence") or "")
     if not about and "pid" in told:
         about = f"pid {told['pid']}, cycle {told['cycle']}, {told['age_s']:g} s ago"
+    if not about and "uptime_s" in told:
+        about = f"up for {told['uptime_s']:.0f} s"
     return {"state": str(told.get("status", "unknown")), "about": text.safe(about, one_line=True)}
 
 
