@@ -34,6 +34,9 @@ KIND = "log"
 LOOK_EVERY_S = 1.0
 # A cycle ends after this, also while there is more to do: each completed cycle is a sign of life.
 CYCLE_S = 0.5
+PACE_S = 0.005
+# What the status says is computed anew when something came, and in any case this often.
+DETAIL_EVERY_S = 2.0
 # A kind of error is over when it was quiet for this long, and for three times its usual pause.
 QUIET = timedelta(minutes=10)
 QUIET_PAUSES = 3
@@ -55,17 +58,22 @@ class LogWatcher:
         self._alerts = Alerts(conf, sender=SENDER)
         self._wakeup = Wakeup(wake)
         self._logs: dict[str, Log] = {}
-        self._look_at = self._check_at = self._quiet_at = 0.0
+        self._look_at = self._check_at = self._quiet_at = self._detail_at = 0.0
+        self._has_changed = False
+        self._told_detail: dict[str, object] = {}
         _raise_file_limit()
 
     def tick(self, now: datetime) -> Mapping[str, object]:
         """Read what is new and tell it, until nothing is waiting; then let quiet alerts end."""
         mono = clock.monotonic()
-        self._find(mono, at_once=mono >= self._check_at)
         self._watch_until_settled(now, mono + CYCLE_S)
         self._end_quiet_alerts(now, mono)
         self._alerts.tick(now)
-        return self._detail()
+        if self._has_changed or mono >= self._detail_at:
+            self._detail_at = mono + DETAIL_EVERY_S
+            self._told_detail = self._detail()
+        self._has_changed = False
+        return self._told_detail
 
     def close(self) -> None:
         self._wakeup.close()
@@ -93,36 +101,45 @@ class LogWatcher:
     # -- reading and telling ------------------------------------------------------------------------------------------
 
     def _watch_until_settled(self, now: datetime, until: float) -> None:
-        """Look, read, tell; and again as long as something is due in a moment: more to read, or an event's end."""
+        """Look, read, tell; and again as long as something is due in a moment, or comes in: but not beyond *until*."""
         while True:
             mono = clock.monotonic()
-            for one in self._to_look_at(mono):
-                one.look(mono)
-                one.read(self._patterns, mono, anyway=mono >= self._check_at)
-                self._tell(one, now)
-            self._after_look(mono)
-            wait_s = self._due_in(clock.monotonic())
-            if wait_s is None or self._wake.stop_requested:
+            is_busy = self._watch(now, mono)
+            self._has_changed |= is_busy
+            left_s = until - clock.monotonic()
+            due_s = self._due_in(clock.monotonic())
+            if self._wake.stop_requested or (due_s is None and not is_busy):
                 return
-            if clock.monotonic() + wait_s > until:
+            if left_s <= (due_s or 0.0):
                 self._wake.set("unsettled")  # the next cycle follows at once
                 return
-            self._wake.wait(wait_s)
+            if self._wake.wait(left_s if due_s is None else due_s):
+                # A busy log changes a thousand times a second: a hundred looks see all of that.
+                clock.pause(max(0.0, mono + PACE_S - clock.monotonic()))
+
+    def _watch(self, now: datetime, mono: float) -> bool:
+        """One look at what may have changed. Whether something came."""
+        is_busy = False
+        for one in self._to_look_at(mono):
+            one.look(mono)
+            is_busy |= one.read(self._patterns, mono, anyway=mono >= self._check_at)
+            self._tell(one, now)
+        self._after_look(mono)
+        return is_busy
 
     def _to_look_at(self, mono: float) -> list[Log]:
         """All logs once a second; in between those that something happened to, or that wait for something."""
         changed = self._wakeup.changed()
-        if NEW_NAME in changed:
-            self._find(mono, at_once=True)
+        if NEW_NAME in changed or mono >= self._look_at:
+            self._find(mono, at_once=NEW_NAME in changed or mono >= self._check_at)
             self._look_at = mono
-        if mono >= self._look_at:
             return list(self._logs.values())
         return [one for one in self._logs.values() if one.path in changed or one.is_due(mono)]
 
     def _after_look(self, mono: float) -> None:
         if mono >= self._look_at:
             self._look_at = mono + self.interval_s
-            self._wakeup.follow(self._logs, self._names.globs)
+            self._wakeup.follow({path: one.real for path, one in self._logs.items()}, self._names.globs)
             self._names.remember()
         if mono >= self._check_at:
             self._check_at = mono + self._conf.log_check_interval_s

@@ -96,7 +96,8 @@ class Generation:
         self.grown_at = 0.0
         self._examined_at = 0.0
         self.ended = False  # nobody writes to it any more: what is held is all that comes
-        self.read_state: tuple[int, int] | None = None
+        self.read_state: tuple[int, int] | None = None  # size and time of change when there was no more to read
+        self.size_seen = 0
         self.examined_bytes = 0
         self.left_out_bytes = 0
         self.told = self.known()
@@ -108,9 +109,10 @@ class Generation:
         return self.offset + len(self.held)
 
     @property
-    def unread_bytes(self) -> int:
-        """What stands behind the last byte read, as far as the file tells. 0 for a packed one."""
-        return 0 if self.source.packed else max(0, self.source.state()[0] - self.read_to)
+    def pending_bytes(self) -> int:
+        """What was there at the last look and is not examined yet. Of a packed file, only what was unpacked."""
+        unread = 0 if self.source.packed else max(0, self.size_seen - self.read_to)
+        return len(self.held) + unread
 
     def fill(self, mono: float) -> int:
         """Read one block on; how many bytes came. Replaced when the file holds something else now."""

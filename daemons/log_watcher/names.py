@@ -33,6 +33,7 @@ class Names:
         # Logs that were followed under a glob, also while a rotation has taken the name away for a moment.
         self.followed = {path for path in marker.paths(conf.markers_dir) if self._is_globbed(path)}
         self._globbed: dict[str, list[str]] = {}
+        self._sorted_out: dict[str, tuple[set[str], set[str]]] = {}
         self._glob_again_at: dict[str, float] = {}
         self.refused: dict[str, str] = {}
 
@@ -42,6 +43,8 @@ class Names:
         for spec in self._specs:
             for path in self._expanded(spec, mono, at_once=at_once):
                 found[path] = found.get(path, False) or spec in self._looked_for
+        if at_once:
+            self._records.forget()  # a link may have been switched
         for path in [path for path in found if self._records.has(path)]:
             found.pop(path)
             self.refused[path] = "the suite writes its own alerts there: they would be told again and again"
@@ -62,8 +65,10 @@ class Names:
             return [spec]
         if at_once or mono >= self._glob_again_at.get(spec, 0.0):
             started = clock.monotonic()
-            names = [path for path in glob.glob(spec, recursive=True, include_hidden=False) if os.path.isfile(path)]
-            self._globbed[spec] = _without_rotated(sorted(set(names)), self.followed)
+            names = {path for path in glob.glob(spec, recursive=True) if path in self.followed or os.path.isfile(path)}
+            if (names, self.followed) != self._sorted_out.get(spec):
+                self._sorted_out[spec] = (names, set(self.followed))
+                self._globbed[spec] = _without_rotated(sorted(names), self.followed)
             self._glob_again_at[spec] = mono + max(GLOB_EVERY_S, (clock.monotonic() - started) * GLOB_SHARE)
         return self._globbed[spec]
 
@@ -77,15 +82,12 @@ def _is_glob(spec: str) -> bool:
 
 def _without_rotated(paths: list[str], followed: set[str]) -> list[str]:
     """*paths* without those that a rotation made of another one, and without packed ones: those are read as such."""
-    bases: dict[str, set[str]] = {}
-    for path in [*paths, *followed]:
-        folder, name = os.path.split(path)
-        bases.setdefault(folder, set()).add(name)
+    there = {*paths, *followed}
     kept = []
     for path in paths:
         folder, name = os.path.split(path)
         packed = os.path.splitext(name)[1] in opening.PACKED
-        if not packed and not any(siblings.is_rotated(base, name) for base in bases[folder] if base != name):
+        if not packed and there.isdisjoint(os.path.join(folder, base) for base in siblings.bases_of(name)):
             kept.append(path)
     return kept
 
@@ -97,10 +99,17 @@ class _Records:
         folders = (conf.journal_dir, conf.alerts_dir, conf.archive_dir, conf.markers_dir, conf.status_dir)
         self._folders = tuple(os.path.realpath(folder) + os.sep for folder in folders)
         self._mailbox = os.path.realpath(conf.mailbox)
+        self._known: dict[str, bool] = {}
 
     def has(self, path: str) -> bool:
-        real = os.path.realpath(path)
-        return real == self._mailbox or real.startswith(self._folders)
+        known = self._known.get(path)
+        if known is None:
+            real = os.path.realpath(path)
+            known = self._known[path] = real == self._mailbox or real.startswith(self._folders)
+        return known
+
+    def forget(self) -> None:
+        self._known.clear()
 
 
 def _load(path: Path) -> set[str]:

@@ -17,6 +17,7 @@ from daemons.log_watcher.opening import PACKED, Absent, Refused, Source
 _PACKED = "(?:" + "|".join(re.escape(suffix) for suffix in PACKED) + ")"
 # What a rotation puts into a name or behind it: a number, a date, a time.
 _STAMP = re.compile(r"[._-]\d[\dT:._-]*")
+_STAMP_BEGINS = re.compile(r"[._-](?=\d)")
 _BEHIND = re.compile(rf"(?:{_STAMP.pattern}(?:\.[a-z]{{1,8}})?)?{_PACKED}?(?<!^)")
 _PACKING = re.compile(rf"{_PACKED}$")
 _DIGITS = re.compile(r"\d+")
@@ -35,6 +36,15 @@ def is_rotated(base: str, name: str) -> bool:
     unpacked = _PACKING.sub("", rest)
     inside = unpacked.endswith(extension) and unpacked.removesuffix(extension)
     return bool(inside and _STAMP.fullmatch(inside))
+
+
+def bases_of(name: str) -> set[str]:
+    """The names that *name* may be a rotation of: `app-1.log.gz` of `app.log` and `app-1.log`. They need not exist."""
+    unpacked = _PACKING.sub("", name)
+    extension = os.path.splitext(unpacked)[1]
+    stems = [name[: stamp.start()] for stamp in _STAMP_BEGINS.finditer(name)]
+    found = {unpacked, *stems, *(stem + extension for stem in stems)} - {name}
+    return {base for base in found if is_rotated(base, name)}
 
 
 def is_alike(base: str, name: str) -> bool:

@@ -10,6 +10,7 @@ whatever name they have now, packed or not; generations that came and went meanw
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -54,6 +55,7 @@ class Log:
         file is, or has been, read as another log under another name.
         """
         self.path = path
+        self.real = path  # what a link leads to
         self.refusal: str | None = None
         self.generations: list[Generation] = []
         self.unsaid: list[tuple[Generation, Event]] = []
@@ -101,6 +103,7 @@ class Log:
     def _take_up(self, mono: float) -> None:
         """The path names a file that is not the one being followed. Absent or Refused when it can't be."""
         source = opening.open_log(self.path)
+        self.real = os.path.realpath(self.path)
         held = next((one for one in self.generations if opening.same_file(one.source, source)), None)
         if held:
             source.close()
@@ -196,8 +199,8 @@ class Log:
 
     # -- reading ------------------------------------------------------------------------------------------------------
 
-    def read(self, patterns: Patterns, mono: float, *, anyway: bool = False) -> None:
-        """Read and examine what is new, the oldest generation first, up to the bounds of one turn.
+    def read(self, patterns: Patterns, mono: float, *, anyway: bool = False) -> bool:
+        """Read and examine what is new, the oldest generation first, up to the bounds of one turn. False: nothing came.
 
         What was found is in `unsaid`; `more` says that there is more to read at once. *anyway*: also where size and
         time of change are as before (network file systems tell late).
@@ -210,19 +213,21 @@ class Log:
             while got:
                 if left_bytes <= 0 or len(self.unsaid) >= TURN_EVENTS:
                     self.more = True
-                    return
+                    return True
                 got = self._read_block(generation, patterns, mono, anyway=anyway)
                 left_bytes -= got
         self.more = len(self.generations) > before
+        return left_bytes < TURN_BYTES
 
     def _read_block(self, generation: Generation, patterns: Patterns, mono: float, *, anyway: bool) -> int:
         """How many bytes came. Examines them, or what is held when that is due."""
         state = generation.source.state()
+        size_seen, generation.size_seen = generation.size_seen, state[0]
         is_untouched = generation.read_to == 0
         try:
             got = generation.fill(mono) if anyway or state != generation.read_state else 0
         except Replaced:
-            self._replaced_in_place(generation, mono)
+            self._replaced_in_place(generation, mono, size_seen)
             return 1
         if got and is_untouched:
             self._add_unseen(mono)  # of an empty file nothing tells that its content is not the first
@@ -246,13 +251,12 @@ class Log:
         if generation is not self._current and generation.held:
             generation.ended = generation.source.packed or mono - generation.grown_at >= ENDED_S
 
-    def _replaced_in_place(self, generation: Generation, mono: float) -> None:
+    def _replaced_in_place(self, generation: Generation, mono: float, size_seen: int) -> None:
         """The file holds another content: it was truncated, perhaps after it had been copied (copytruncate).
 
         What stood behind the place that was read up to is in the copy, or it is gone.
         """
         copy = siblings.copy_of(generation, self.path)
-        size_seen = generation.read_state[0] if generation.read_state else 0
         log.info("log.truncated", path=self.path, read_bytes=generation.read_to, copy=copy.name if copy else None)
         if not copy:
             self.marker.add_gap("truncated before it was read", max(0, size_seen - generation.read_to))
@@ -297,6 +301,8 @@ class Log:
 
     def commit(self, mono: float) -> None:
         """What was read is told (or was quiet): let the marker move, at once if something was told."""
+        if not (self.unsaid or self._changed or len(self.generations) > 1):
+            return
         told = len(self.unsaid)
         self.unsaid = []
         self._unsaid_since = None
@@ -322,7 +328,7 @@ class Log:
         too_many = len(self.generations) - GENERATIONS_HELD
         for place, one in enumerate(nameless):
             quiet_s = mono - one.grown_at
-            if one.held or one.read_state != one.source.state():
+            if one.held or one.read_state is None or one.read_state != one.source.state():
                 continue
             if one.source.packed or quiet_s >= DRAIN_S or (place < too_many and quiet_s >= ENDED_S):
                 self.marker.finish(one.known())
@@ -347,4 +353,4 @@ class Log:
     @property
     def pending_bytes(self) -> int:
         """Bytes that are there and not examined yet."""
-        return sum(len(one.held) + one.unread_bytes for one in self.generations)
+        return sum(one.pending_bytes for one in self.generations)

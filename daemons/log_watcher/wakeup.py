@@ -12,7 +12,7 @@ import fnmatch
 import logging
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -58,13 +58,18 @@ class Wakeup:
         self._handler = _Handler(wake)
         self._observer: BaseObserver | None = None
         self._watched: dict[str, _Watched] = {}
+        self._paths: dict[str, str] = {}
+        self._wanted: set[str] = set()
         self.problem: str | None = None
 
-    def follow(self, paths: Iterable[str], globs: Iterable[str]) -> None:
-        """Watch the folders of *paths*, of what they link to, and of *globs*. Cheap when nothing changed."""
-        self._handler.followed = _with_targets(paths)
-        self._handler.globs = list(globs)
-        wanted = {os.path.dirname(path) for path in [*self._handler.followed, *self._handler.globs]}
+    def follow(self, paths: Mapping[str, str], globs: Sequence[str]) -> None:
+        """Watch the folders of *paths* (each with what it leads to) and of *globs*. Cheap when nothing changed."""
+        if paths != self._paths or self._handler.globs != globs:
+            self._paths = dict(paths)
+            self._handler.followed = {real: path for path, real in paths.items()} | {path: path for path in paths}
+            self._handler.globs = list(globs)
+            self._wanted = {os.path.dirname(path) for path in [*self._handler.followed, *globs]}
+        wanted = self._wanted
         for folder in list(self._watched):
             if folder not in wanted or not self._lives(folder):
                 self._drop(folder)
@@ -122,16 +127,6 @@ class Wakeup:
         if self.problem is None:
             log.warning("watch.refused", reason=problem, done="logs are looked at once a second instead")
         self.problem = problem
-
-
-def _with_targets(paths: Iterable[str]) -> dict[str, str]:
-    """Each path, and the file that it links to, with the path that is followed."""
-    followed = {}
-    for path in paths:
-        followed[path] = path
-        real = os.path.realpath(path)
-        followed.setdefault(real, path)
-    return followed
 
 
 class _Handler(FileSystemEventHandler):
