@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -103,3 +104,13 @@ def test_attach_without_a_session_says_how_to_get_one(cmux: Cmux) -> None:
 
     assert refused.returncode == 4
     assert "cmux agents new" in refused.stderr
+
+
+def test_a_window_that_is_open_already_becomes_an_agent(cmux: Cmux, environ: Mapping[str, str]) -> None:
+    make = ["tmux", "-L", environ["CMUX_TMUX_SOCKET"], "new-session", "-d", "-s", "own", "-n", "notes", "sleep 600"]
+    subprocess.run(make, check=True)
+
+    adopted = cmux("agents", "adopt", "own:notes")
+
+    assert adopted.returncode == 0, adopted.stderr
+    assert agents_of(cmux)["own:notes"]["state"] == "running"

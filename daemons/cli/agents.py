@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from daemons import agents, clock, tmux
-from daemons.agents import EndReport, NoSuchAgent, Protected
+from daemons.agents import EndReport, NoSuchAgent, NoSuchWindow, Protected
 from daemons.cli import requirements
 from daemons.cli.command import DEGRADED, DONE, FAILED, MISSING, USAGE, Refused, subcommands
 from daemons.cli.screen import Screen, Sign, ago, duration, many, shown
@@ -23,6 +23,7 @@ EXAMPLES: Sequence[tuple[str, str]] = (
     ("cmux agents new worker-a", "open a shell in a window of that name"),
     ('cmux agents new build -c "make && ./run"', "run a shell's line there"),
     ("cmux agents new tests --cwd api -- pytest -f", "run a program there, each word as it is"),
+    ("cmux agents adopt cmux:notes", "register a window that is open already"),
     ("cmux agents show worker-a", "everything that is known of one"),
     ("cmux agents rm worker-a -n", "say what ending it would end"),
 )
@@ -32,6 +33,8 @@ SIGNS: Mapping[str, Sign] = {
     "registered": "off",
     "stopped": "off",
     "exited": "degraded",
+    "settling": "busy",
+    "stale": "degraded",
     "missing": "bad",
     "unknown": "unknown",
 }
@@ -43,6 +46,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     one = add("show", "show everything that is known of one agent")
     one.add_argument("id", metavar="AGENT")
     _configure_new(add("new", "open a tmux window that runs a command, and register it"))
+    adopt = add("adopt", "register a tmux window that is open already; nothing about it changes")
+    adopt.add_argument("window", metavar="WINDOW", help="SESSION:WINDOW, or a pane such as %%5")
+    adopt.add_argument("--name", metavar="NAME", help="its id, default: the window's name")
     end = add("rm", "end an agent's processes and window, and unregister it")
     end.add_argument("ids", nargs="+", metavar="AGENT")
     end.add_argument("-n", "--dry-run", action="store_true", help="say what would end, change nothing")
@@ -60,13 +66,13 @@ def _configure_new(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, conf: Settings, screen: Screen) -> int:
     doing: Mapping[str | None, Callable[[argparse.Namespace, Settings, Screen], int]]
-    doing = {None: _list, "list": _list, "show": _show, "new": _open, "rm": _end}
+    doing = {None: _list, "list": _list, "show": _show, "new": _open, "adopt": _adopt, "rm": _end}
     try:
         return doing[options.what](options, conf, screen)
     except TmuxUnavailable as unavailable:
         is_absent = unavailable.unknown.kind == "absent"
         raise Refused(f"tmux can't do it: {unavailable}", MISSING if is_absent else FAILED) from None
-    except (InvalidAgent, NameTaken, NoSuchAgent, Protected, ValueError) as refusal:
+    except (InvalidAgent, NameTaken, NoSuchAgent, NoSuchWindow, Protected, ValueError) as refusal:
         raise Refused(str(refusal.args[0])) from None
 
 
@@ -172,6 +178,14 @@ def _open(options: argparse.Namespace, conf: Settings, screen: Screen) -> int:
     screen.say(f"{screen.sign('ok')} agent {shown(options.name)} runs in window {shown(where)}, pid {entry['pid']}")
     screen.next_steps((f"cmux attach {options.name}", "look at it"), (f"cmux agents rm {options.name}", "end it"))
     screen.answer({"agent_id": options.name, "entry": entry})
+    return DONE
+
+
+def _adopt(options: argparse.Namespace, conf: Settings, screen: Screen) -> int:
+    entry = agents.adopt_agent(conf, Registry(conf), options.window, name=options.name, created_by="user")
+    screen.say(f"{screen.sign('ok')} window {shown(options.window)} is an agent now, pid {entry['pid']}")
+    screen.next_steps(("cmux agents", "what is known of it"))
+    screen.answer({"entry": entry})
     return DONE
 
 

@@ -232,10 +232,16 @@ def _verify(_options: argparse.Namespace, conf: Settings, screen: Screen) -> int
     proof = mailbox.of(conf).verify(claims)
     whole = not (proof.missing or proof.repeated)
     sign = screen.sign("ok" if whole else "bad")
-    screen.say(
-        f"{sign} the journal knows {many(len(claims), 'message')}: {proof.in_place} stand where it says, "
-        f"{proof.moved} elsewhere, {len(proof.repeated)} twice, {len(proof.missing)} are missing"
-    )
+    screen.say(f"{sign} the journal names {many(len(claims), 'message')}; in the mailbox:")
+    counts = {
+        "where it says": proof.in_place,
+        "elsewhere": proof.moved,
+        "in an archive that was removed since": proof.removed,
+        "twice": len(proof.repeated),
+        "missing": len(proof.missing),
+    }
+    for place, number in counts.items():
+        screen.say(f"  {number:>6}  {place}")
     for claim in proof.missing:
         screen.say(f"    missing: {claim.position}")
     for claim in proof.repeated:
@@ -245,6 +251,7 @@ def _verify(_options: argparse.Namespace, conf: Settings, screen: Screen) -> int
             "claims": len(claims),
             "in_place": proof.in_place,
             "moved": proof.moved,
+            "removed": proof.removed,
             "repeated": [str(claim.position) for claim in proof.repeated],
             "missing": [str(claim.position) for claim in proof.missing],
         },
