@@ -18,7 +18,7 @@ from conftest import Start, eventually, free_port
 
 from daemons import clock, files, loop, settings, suite
 from daemons.alerts import Alerts, Occurrence
-from daemons.api import app, description
+from daemons.api import app, commits, description, server
 from daemons.api import state as api_state
 from daemons.api.__main__ import Api
 from daemons.clock import Wake
@@ -542,7 +542,8 @@ def test_head_is_get_without_the_body(api: Client) -> None:
         assert (answer.status in (200, 503), answer.body) == (True, b"")
 
 
-def test_who_drips_a_request_is_let_go(api: Client) -> None:
+def test_who_drips_a_request_is_let_go(api: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "HALF_A_REQUEST_S", 0.5)
     with socket.create_connection(("127.0.0.1", api.port), timeout=15) as line:
         line.sendall(b"GET / HTTP/1.1\r\nHost: ")
         begun = clock.monotonic()
@@ -597,7 +598,10 @@ def test_a_full_disk_is_507_and_it_works_again_afterwards(
         subprocess.run(["umount", "-l", tiny], check=True)
 
 
-def test_a_lock_that_stays_busy_is_503_and_names_its_holder(api: Client, conf: Settings) -> None:
+def test_a_lock_that_stays_busy_is_503_and_names_its_holder(
+    api: Client, conf: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commits, "LOCK_WITHIN_S", 0.3)
     api.post("/api/agents/register", {"agent_id": "a"})
     holder = subprocess.Popen(["flock", "--no-fork", f"{conf.registry}.lock", "sleep", "60"])
     eventually(lambda: str(holder.pid) in files.holder(conf.registry.with_name("agent_registry.json.lock")))

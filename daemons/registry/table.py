@@ -104,7 +104,12 @@ class Table:
 
     def body(self) -> bytes:
         """The whole file."""
-        return b"{\n" + b",\n".join(self.lines.values()) + b"\n}\n" if self.lines else b"{}\n"
+        if not self.lines:
+            return b"{}\n"
+        lines = list(self.lines.values())
+        lines[0] = b"{\n" + lines[0]
+        lines[-1] += b"\n}\n"
+        return b",\n".join(lines)  # the only copy of all of it: there may be megabytes
 
     def row(self, agent_id: str) -> Row | None:
         entry = self.entries.get(agent_id)

@@ -52,9 +52,9 @@ def answers(port: int) -> bool:
 
 
 @contextlib.contextmanager
-def hello() -> Iterator[int]:
+def hello(size: int = 5) -> Iterator[int]:
     port = free_port()
-    with served([sys.executable, "-m", "tests.bench.http", "hello", str(port)], port):
+    with served([sys.executable, "-m", "tests.bench.http", "hello", str(port), str(size)], port):
         yield port
 
 
@@ -69,32 +69,36 @@ def api(agents: int) -> Iterator[tuple[int, Path, subprocess.Popen[bytes]]]:
             yield port, home, child
 
 
-def serve_hello(port: int) -> None:
+def serve_hello(port: int, size: int) -> None:
     """The limit: the same server, its threads and settings, and nothing in them."""
     from waitress import serve
 
     from daemons.api.server import TCP_THREADS
 
+    body = b"h" * size
+
     def app(_environ: object, start_response: Callable[..., object]) -> list[bytes]:
-        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "5")])
-        return [b"hello"]
+        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(size))])
+        return [body]
 
     serve(app, host="127.0.0.1", port=port, threads=TCP_THREADS, channel_request_lookahead=1, asyncore_use_poll=True)
 
 
 def reads(seconds: float) -> None:
-    print(f"\n{'GET /api/agents':<28} {'hello/s':>8} {'ours/s':>8} {'ratio':>6}   p50/p99 ms   aim")
+    print(f"\n{'GET /api/agents':<34} {'hello/s':>8} {'ours/s':>8} {'ratio':>6}   p50/p99 ms   aim")
     for agents in (10, 10_000):
-        with hello() as plain, api(agents) as (port, _, _child):
-            etag = known_etag(port)
-            for what, request in (
-                ("304", get(port, "/api/agents", If_None_Match=etag)),
-                ("200", get(port, "/api/agents")),
-            ):
-                for connections in (1, 16):
-                    read_line(
-                        f"{agents} agents, {what}, {connections} conn", plain, port, request, connections, seconds
-                    )
+        with api(agents) as (port, _, _child):
+            etag, size = known(port)
+            cases = (
+                ("304", 5, get(port, "/api/agents", If_None_Match=etag)),
+                # Beside a hello of as many bytes: 4 MB take their time from every server.
+                (f"200, {size >> 10} KiB", size, get(port, "/api/agents")),
+            )
+            for what, limit_size, request in cases:
+                with hello(limit_size) as plain:
+                    for connections in (1, 16):
+                        name = f"{agents} agents, {what}, {connections} conn"
+                        read_line(name, plain, port, request, connections, seconds)
 
 
 def read_line(name: str, plain: int, port: int, request: str, connections: int, seconds: float) -> None:
@@ -106,7 +110,7 @@ def read_line(name: str, plain: int, port: int, request: str, connections: int, 
     limit, ours = (median(column) for column in zip(*pairs, strict=True))
     failed = "  FAILED ANSWERS" if ours.failed else "" if ratio >= READ_AIM else "  missed"
     print(
-        f"{name:<28} {limit.per_s:>8.0f} {ours.per_s:>8.0f} {ratio:>6.2f}   {ours.p50_ms:.1f}/{ours.p99_ms:.1f}"
+        f"{name:<34} {limit.per_s:>8.0f} {ours.per_s:>8.0f} {ratio:>6.2f}   {ours.p50_ms:.1f}/{ours.p99_ms:.1f}"
         f"   {READ_AIM}{failed}",
         flush=True,
     )
@@ -116,11 +120,13 @@ def median(rates: tuple[Rate, ...]) -> Rate:
     return Rate(*(statistics.median(column) for column in zip(*rates, strict=True)))
 
 
-def known_etag(port: int) -> str:
+def known(port: int) -> tuple[str, int]:
+    """The list's ETag, and how long it is."""
     with socket.create_connection(("127.0.0.1", port)) as line:
         line.sendall(get(port, "/api/agents", Connection="close").encode())
-        head = b"".join(iter(lambda: line.recv(1 << 20), b"")).split(b"\r\n\r\n")[0].decode()
-    return next(row.split(": ", 1)[1] for row in head.split("\r\n") if row.lower().startswith("etag"))
+        head, _, body = b"".join(iter(lambda: line.recv(1 << 20), b"")).partition(b"\r\n\r\n")
+    etag = next(row.split(": ", 1)[1] for row in head.decode().split("\r\n") if row.lower().startswith("etag"))
+    return etag, len(body)
 
 
 def writes(seconds: float) -> None:
@@ -176,7 +182,7 @@ def stop() -> None:
 
 def main() -> None:
     if sys.argv[1:2] == ["hello"]:
-        serve_hello(int(sys.argv[2]))
+        serve_hello(int(sys.argv[2]), int(sys.argv[3]))
         return
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 1.0
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; code at {settings.CODE.name}")
