@@ -26,8 +26,8 @@ _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 class Record:
     """A suite that was started, with what it was told then: settings may have changed since.
 
-    *sid* is supervisord's session, in which its programs stay; *ports* are those of the API and the services; *cgroup* is
-    the folder of its control group, where it has one.
+    *ports* are those of the API and the services. *sid* is supervisord's session and *cgroup* the folder of its control
+    group, where they are its own; its programs stay in both.
     """
 
     suite_id: str
@@ -102,14 +102,16 @@ def _inode(folder: Path) -> int:
 # -- the record -------------------------------------------------------------------------------------------------------
 
 
-def record_of(conf: Settings, supervisord: Identity, *, cgroup: Path | None) -> Record:
-    """The record of a suite that starts now with these settings under *supervisord*."""
+def record_of(conf: Settings, supervisord: Identity, *, cgroup: Path | None, sid: int | None = None) -> Record:
+    """The record of a suite that starts now with these settings under *supervisord*.
+
+    *cgroup* and *sid* are its own control group and session, where it has them: all in them is taken for the suite's.
+    """
     declared = tuple(service.port for service in conf.services if service.port)
-    process = processes.read(supervisord.pid)
     return Record(
         suite_id=suite_id(conf),
         supervisord=supervisord,
-        sid=process.sid if process else None,
+        sid=sid,
         started_at=clock.stamp(clock.now()),
         version=__version__,
         home=str(conf.home),

@@ -70,13 +70,14 @@ class Plants:
     def __init__(self, folder: Path) -> None:
         self.report = folder / "plants.report"
         self.report.touch()
+        self.env: Mapping[str, str] = _plain()
         self._children: list[subprocess.Popen[bytes]] = []
         self._known: dict[int, processes.Identity] = {}
 
     def python(self, body: str, *args: object, env: Mapping[str, str] | None = None, **popen: object) -> int:
         """Run *body* after the prelude as a child of the test; its pid. `sys.argv[2:]` are *args*."""
         command = [sys.executable, "-c", PRELUDE + body, str(self.report), *map(str, args)]
-        child = subprocess.Popen(command, env=dict(env or _plain()), **popen)  # type: ignore[call-overload]
+        child = subprocess.Popen(command, env=dict(env or self.env), **popen)  # type: ignore[call-overload]
         self._children.append(child)
         self._remember(child.pid)
         return int(child.pid)
@@ -94,6 +95,11 @@ class Plants:
             self._remember(pid)
         return found
 
+    def said(self) -> list[tuple[int, str]]:
+        """All that was said: pids with their names."""
+        lines = [line.split() for line in self.report.read_text().splitlines()]
+        return [(int(pid), name) for name, pid in lines]
+
     def reap(self) -> None:
         """Take the exit codes of those children that have ended."""
         for child in self._children:
@@ -101,23 +107,42 @@ class Plants:
 
     def end(self) -> None:
         """Kill all that was planted and is still there."""
-        for line in self.report.read_text().splitlines():
-            self._remember(int(line.split()[1]))
+        for pid, _ in self.said():
+            self._remember(pid)
         for identity in self._known.values():
-            held = processes.Handle.open(identity)
-            if held:
-                held.signal(Signals.SIGKILL)
-                held.close()
+            _kill(identity)
+        while strays := self._strays():
+            for stray in strays:
+                _kill(stray)
         for child in self._children:
             child.wait(timeout=10)
 
+    def _strays(self) -> list[processes.Identity]:
+        """Those that never said their pid: this test's folder stands in their command line or environment."""
+        folder = os.fsencode(self.report.parent)
+        left = [pid for pid in processes.all_pids() if pid != os.getpid() and alive(pid) and _carries(pid, folder)]
+        return [identity for pid in left if (identity := processes.identify(pid))]
+
     def _said(self, name: str) -> list[int]:
-        lines = [line.split() for line in self.report.read_text().splitlines()]
-        return [int(line[1]) for line in lines if line[0] == name]
+        return [pid for pid, said in self.said() if said == name]
 
     def _remember(self, pid: int) -> None:
         if pid not in self._known and (identity := processes.identify(pid)):
             self._known[pid] = identity
+
+
+def _carries(pid: int, word: bytes) -> bool:
+    try:
+        return any(word in Path(f"/proc/{pid}/{name}").read_bytes() for name in ("cmdline", "environ"))
+    except OSError:
+        return False
+
+
+def _kill(identity: processes.Identity) -> None:
+    held = processes.Handle.open(identity)
+    if held:
+        held.signal(Signals.SIGKILL)
+        held.close()
 
 
 def _plain() -> dict[str, str]:

@@ -48,7 +48,7 @@ def start(
     pid = plants.pid("supervisord", before)
     identity = processes.identify(pid)
     assert identity
-    suite.write(suite.record_of(conf, identity, cgroup=cgroup), conf)
+    suite.write(suite.record_of(conf, identity, cgroup=cgroup, sid=os.getsid(pid)), conf)
     eventually(lambda: stand_ins.up(ours), within_s=15, but=lambda: stand_ins.states(ours))
     return ours
 

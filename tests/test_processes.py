@@ -472,20 +472,32 @@ def test_a_server_at_work_behind_a_shell_that_died_gets_its_time(plants: Plants)
     assert plants.pid("drained") == pid
 
 
-def test_a_newborn_that_lost_its_sigterm_is_told_again(plants: Plants) -> None:
-    # What a fork does between fork and exec: its parent's handler takes the signal, and the program never hears it.
+def test_a_newborn_that_lost_its_sigterm_before_exec_is_told_again(plants: Plants) -> None:
+    # A fork still has its parent's handlers: the signal is taken, and the program that it executes never hears of it.
     pid = plants.python(
-        "def once(*_): signal.signal(signal.SIGTERM, signal.SIG_DFL)\n"
-        "signal.signal(signal.SIGTERM, once); say('up'); forever()"
+        "signal.signal(signal.SIGTERM, lambda *_: None); say('up'); time.sleep(0.25)\n"
+        "os.execv('/bin/sleep', ['sleep', '1000'])"
     )
     plants.pid("up")
-    assert processes.table()[pid].age_s < 1
 
     ended = end([pid])[pid]
 
     assert ended.signals == ("SIGTERM", "SIGCONT")
     assert ended.after_s is not None
-    assert ended.after_s < 1
+    assert 0.2 < ended.after_s < 2
+
+
+def test_a_young_program_that_is_at_work_on_its_sigterm_is_not_told_again(plants: Plants) -> None:
+    pid = plants.python(
+        "signal.signal(signal.SIGTERM, lambda *_: say('term')); say('up')\n"
+        "end = time.monotonic() + 1.0\n"
+        "while time.monotonic() < end: time.sleep(0.05)"
+    )
+    plants.pid("up")
+
+    end([pid])
+
+    assert plants.pids("term") == [pid]
 
 
 def test_a_zombie_that_nobody_reaps_is_ended_and_not_waited_for(plants: Plants) -> None:

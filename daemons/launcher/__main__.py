@@ -99,7 +99,7 @@ def _leave_record(conf: Settings) -> None:
     if ourselves is None:
         raise OSError(0, "/proc does not show this process; is it mounted?")
     cgroup = processes.enter_cgroup(suite.suite_id(conf))
-    suite.write(suite.record_of(conf, ourselves, cgroup=cgroup), conf)
+    suite.write(suite.record_of(conf, ourselves, cgroup=cgroup, sid=os.getsid(0)), conf)
 
 
 if __name__ == "__main__":

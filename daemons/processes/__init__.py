@@ -15,7 +15,7 @@ from __future__ import annotations
 from daemons.processes.apart import become_subreaper, start_apart
 from daemons.processes.cgroups import cgroup_pids, enter_cgroup, remove_cgroup
 from daemons.processes.ending import Ended, Look, end, end_tree
-from daemons.processes.handles import Handle, hold_all, identify, is_alive, wait_any
+from daemons.processes.handles import Handle, hold_all, hold_newest, identify, is_alive, wait_any
 from daemons.processes.identity import Identity, boot_id
 from daemons.processes.proc import (
     MARKER,
@@ -59,6 +59,7 @@ __all__ = [
     "enter_cgroup",
     "environment_value",
     "hold_all",
+    "hold_newest",
     "holders",
     "identify",
     "is_alive",

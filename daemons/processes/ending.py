@@ -20,7 +20,7 @@ from daemons.processes.handles import Handle, hold_all, wait_any
 from daemons.processes.identity import Identity
 from daemons.processes.proc import Table
 
-# A process younger than this may have lost its SIGTERM between fork and exec: it is sent again after the pause.
+# A process younger than this may lose its SIGTERM to a handler of its parent's, between fork and exec: it gets another.
 NEWBORN_S = 1.0
 REMIND_AFTER_S = 0.3
 # What a leader left behind when it went: it would have waited for workers that still had something to do.
@@ -28,6 +28,7 @@ LEFT_BEHIND_S = 1.0
 LOOK_EVERY_S = 0.5
 _SETTLE_S = 0.05
 _FREEZE_ROUNDS = 100
+_PATIENT_ROUNDS = 2
 _NUDGE_EVERY_S = 0.01
 # The last of the time is for killing, however long the grace is.
 _KILL_BEFORE_DEADLINE_S = 1.0
@@ -152,8 +153,8 @@ class _Case:
     handle: Handle
     asked_at: float
     kill_at: float
-    newborn: bool
     catches_term: bool
+    before_exec: bytes | None  # a newborn's command line: another one later means that it executed a program since
     signals: list[str] = field(default_factory=list)
     ended_at: float | None = None
     denied: bool = False
@@ -190,6 +191,7 @@ class _Ending:
         now = clock.monotonic()
         self._kill_at = min(now + grace_s, max(now, deadline_s - _KILL_BEFORE_DEADLINE_S))
         self._look_at = now + REMIND_AFTER_S
+        self._killed = 0
 
     def run(self, held: Iterable[Handle]) -> None:
         self._ask(held)
@@ -217,13 +219,15 @@ class _Ending:
         return asked
 
     def _case(self, handle: Handle, now: float) -> _Case:
-        # One that comes late, from a fork meanwhile, still gets a moment to go by itself.
+        # One that comes late, from a fork meanwhile, gets a moment to go by itself; not when others came late before.
+        moment_s = REMIND_AFTER_S if self._killed < _PATIENT_ROUNDS else 0.0
+        is_newborn = handle.process.age_s < NEWBORN_S
         return _Case(
             handle=handle,
             asked_at=now,
-            kill_at=max(self._kill_at, min(now + REMIND_AFTER_S, self._deadline)),
-            newborn=handle.process.age_s < NEWBORN_S,
+            kill_at=max(self._kill_at, min(now + moment_s, self._deadline)),
             catches_term=_is_in("SigCgt", Signals.SIGTERM, handle.pid),
+            before_exec=_command_line(handle.pid) if is_newborn else None,
         )
 
     def _add(self, case: _Case) -> None:
@@ -233,8 +237,8 @@ class _Ending:
 
     def _remind(self) -> None:
         for case in self._living():
-            if case.newborn:
-                case.newborn = False
+            if case.before_exec is not None and case.before_exec != _command_line(case.handle.pid):
+                case.before_exec = None
                 case.send(Signals.SIGTERM, Signals.SIGCONT)
 
     def _look(self) -> list[_Case]:
@@ -282,6 +286,7 @@ class _Ending:
     # -- killing
 
     def _kill(self, ripe: list[_Case]) -> None:
+        self._killed += 1
         frozen: list[_Case] = []
         for _ in range(_FREEZE_ROUNDS):
             for case in ripe:
@@ -330,6 +335,10 @@ def _settle(pids: Iterable[int]) -> None:
         return all((seen := proc.read(pid)) is None or seen.state in "TtZXD" for pid in waiting)
 
     clock.wait_until(still, within_s=_SETTLE_S, every_s=0.001)
+
+
+def _command_line(pid: int) -> bytes:
+    return proc.contents(f"/proc/{pid}/cmdline")
 
 
 def _what_a_shell_obeys(handle: Handle) -> list[Signals]:

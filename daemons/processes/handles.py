@@ -24,6 +24,7 @@ from daemons.processes.proc import Process, Table
 
 _NO_PIDFD = {errno.ENOSYS, errno.EPERM}
 _WITHOUT_PIDFD_EVERY_S = 0.01
+_NEWEST = 3
 
 
 class Handle:
@@ -202,6 +203,15 @@ def hold_all(pids: Iterable[int], evidence: Callable[[Table], Collection[int]]) 
         if handle not in kept:
             handle.close()
     return [handle for handle in held if handle in kept]
+
+
+def hold_newest(evidence: Callable[[Table], Collection[int]]) -> list[Handle]:
+    """Hold those of the last few processes that were started whom *evidence* counts.
+
+    For one that forks on and leaves faster than a look at all processes takes: 0.1 ms instead of some.
+    """
+    last = int(proc.contents("/proc/loadavg").split()[4])
+    return hold_all(range(max(1, last - _NEWEST), last + 1), evidence)
 
 
 def wait_any(held: Sequence[Handle], timeout_s: float) -> list[Handle]:

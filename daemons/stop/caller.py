@@ -17,9 +17,10 @@ from daemons.processes import Table
 _DEAF_TO = (signal.SIGHUP, signal.SIGTERM, signal.SIGTTOU, signal.SIGTTIN)
 
 
-def runs_under(looked: Table, ours: Collection[int], supervisord: int | None) -> int | None:
-    """The topmost of *ours* that this process runs under, *supervisord* excepted; None when it runs under none."""
-    above = [pid for pid in processes.ancestors(os.getpid(), looked) if pid in ours and pid != supervisord]
+def runs_under(looked: Table, ours: Collection[int], supervisord: int) -> int | None:
+    """The topmost of *ours* that this process runs under or is, *supervisord* excepted; None when there is none."""
+    line = (os.getpid(), *processes.ancestors(os.getpid(), looked))
+    above = [pid for pid in line if pid in ours and pid != supervisord]
     return above[-1] if above else None
 
 

@@ -85,19 +85,20 @@ class Evidence:
     # -- who is ours
 
     def __call__(self, looked: Table) -> dict[int, str]:
-        """The living processes of ours in *looked*, each with the first proof found; not those kept for later."""
-        later = processes.tree(self._later, looked) if self._later else ()
-        return {pid: why for pid, why in self.all_of_us(looked).items() if pid not in later}
+        """The living processes of ours in *looked*, each with the first proof found.
+
+        Without this one, should it be one of them, and without those that are kept for later.
+        """
+        spared = processes.tree(self._later, looked) | {os.getpid()}
+        return {pid: why for pid, why in self.all_of_us(looked).items() if pid not in spared}
 
     def all_of_us(self, looked: Table) -> dict[int, str]:
-        """Like calling it, with those that are kept for later."""
-        # This process and the helpers that it starts carry the marker when it runs in a window of the suite.
-        spared = processes.tree([os.getpid()], looked)
+        """Like calling it, with all that is left out there."""
         known, hints = self._proven_by_themselves(), self._proven_by_what_they_carry(looked)
         found = processes.tree([*known, *hints], looked, wall=self._is_wall)
         return {
             pid: known.get(pid) or self._below(looked[pid], found) or hints[pid]
-            for pid in sorted(found - spared)
+            for pid in sorted(found)
             if not looked[pid].ended
         }
 
@@ -132,16 +133,15 @@ class Evidence:
 
     def _session(self, process: Process) -> str:
         """Why the session that *process* is in makes it ours, or nothing. Its number is taken while it has members."""
-        root = self._panes.get(process.sid)
-        if root and root.leads_session and (not root.handle.ended() or processes.read(process.sid) is None):
+        root, record = self._panes.get(process.sid), self._record
+        if root and root.leads_session and _led_by(process.sid, no_later_than=root.handle.process.started):
             return f"left in the session of {root.why}"
-        record = self._record
-        if record is None or record.sid is None or process.sid != record.sid:
+        if record is None or process.sid != record.sid or record.supervisord.boot != processes.boot_id():
             return ""
-        same_boot = record.supervisord.boot == processes.boot_id()
-        is_later = process.started >= record.supervisord.started
-        # Its leader, the launcher's first child, ended at once: one that lives leads another session.
-        return "in supervisord's session" if same_boot and is_later and processes.read(process.sid) is None else ""
+        began = record.supervisord.started
+        # The launcher's first child leads it, and leaves at once.
+        is_ours = process.started >= began and _led_by(process.sid, no_later_than=began)
+        return "in supervisord's session" if is_ours else ""
 
     def _is_wall(self, process: Process) -> bool:
         return processes.is_tmux_server(process) or self._is_of_another_suite(process)
@@ -164,6 +164,12 @@ class _PaneRoot:
     @property
     def leads_session(self) -> bool:
         return self.handle.process.sid == self.handle.pid
+
+
+def _led_by(sid: int, *, no_later_than: int) -> bool:
+    """Whether the session is still the one of that time: a process of its number that is younger leads another one."""
+    leader = processes.read(sid)
+    return leader is None or leader.started <= no_later_than
 
 
 def _is_under_tmux(pid: int, looked: Table) -> bool:

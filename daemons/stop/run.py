@@ -28,6 +28,7 @@ _KEPT_S, _KEPT_PART = 1.0, 0.15
 # What the caller runs under is asked last, when everything else has gone.
 _LAST_GRACE_S = 1.0
 _ROUNDS = 3
+_CHASES = 200
 _WAITED_S = 0.05
 
 
@@ -53,7 +54,7 @@ class Run:
     def look(self) -> Report:
         """What a stop would end now. Changes nothing, takes no lock."""
         looked = self._first_look(_DRY_RUN_TMUX_S)
-        found = self._evidence.all_of_us(looked)
+        found = self._evidence(looked)
         self._ledger.met(looked, found, found)
         self._evidence.close()
         would_end = [ours.window for ours in self._ours()]
@@ -87,11 +88,10 @@ class Run:
 
     def _stop(self, *, asked_at: str | None) -> Report:
         looked = self._first_look(_TMUX_FIRST_S)
-        found = self._evidence.all_of_us(looked)
-        if not found and not self._ours():
+        if not self._evidence(looked) and not self._ours():
             others = published.since(self._conf, asked_at) if asked_at else None
             return others or self._clear_away(self._proof("already stopped"))
-        self._notice_caller(looked, found)
+        self._notice_caller(looked)
         self._remember_intent()
         for _ in range(_ROUNDS):
             self._end_processes(self._conf.stop_grace_s, self._deadline - self._reserve_s())
@@ -104,6 +104,7 @@ class Run:
         return report
 
     def _first_look(self, tmux_within_s: float) -> Table:
+        self._ledger.doing = "reading what runs"
         suite_id = self._readable(lambda: suite.known_id(self._conf))
         self._record = self._readable(lambda: suite.read(self._conf))
         self._evidence = Evidence(suite_id, self._record)
@@ -153,7 +154,16 @@ class Run:
         found = self._evidence(looked)
         fresh = found.keys() - set(held)
         self._ledger.met(looked, found, fresh)
-        return processes.hold_all(fresh, self._evidence)
+        return processes.hold_all(fresh, self._evidence) or (self._chase() if fresh else [])
+
+    def _chase(self) -> list[Handle]:
+        """Hold one that had always forked on when we came to hold it."""
+        for _ in range(_CHASES):
+            if caught := processes.hold_newest(self._evidence):
+                looked = processes.table(handle.pid for handle in caught)
+                self._ledger.met(looked, self._evidence(looked), looked)
+                return caught
+        return []
 
     def _wake_supervisord(self) -> bool:
         """supervisord sleeps up to a second before it hears a signal; a connection wakes it. False once it is gone."""
@@ -200,8 +210,9 @@ class Run:
 
     # -- the caller ---------------------------------------------------------------------------------------------------
 
-    def _notice_caller(self, looked: Table, found: Collection[int]) -> None:
-        self._under = caller.runs_under(looked, found, self._evidence.supervisord_pid)
+    def _notice_caller(self, looked: Table) -> None:
+        ours = self._evidence.all_of_us(looked)
+        self._under = caller.runs_under(looked, ours, self._evidence.supervisord_pid)
         self._ledger.inside = self._under is not None
         if self._under is not None:
             self._evidence.keep_for_later([self._under])
