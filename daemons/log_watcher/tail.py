@@ -31,10 +31,12 @@ GENERATIONS_HELD = 8
 # Bounds of one turn: other logs get theirs, and what is found in it fits in memory.
 TURN_BYTES = 8 << 20
 TURN_EVENTS = 1000
+TURN_EVENT_BYTES = 4 << 20
 # A generation that isn't found at the start may be on its way to another name: it is looked for this long.
 MISSING_S = 10.0
 # What is found within this time is told together.
 GATHER_S = 0.05
+GATHER_BACKLOG_S = 0.5
 # A marker that moved without anything told is saved now and then: dying before that reads some quiet bytes again.
 SAVE_EVERY_S = 1.0
 
@@ -72,6 +74,7 @@ class Log:
         self._changed = saved is None
         self._saved_at = 0.0
         self._unsaid_since: float | None = None
+        self._unsaid_bytes = 0
 
     # -- which file is it now -----------------------------------------------------------------------------------------
 
@@ -211,7 +214,7 @@ class Log:
         for generation in list(self.generations):
             got = 1
             while got:
-                if left_bytes <= 0 or len(self.unsaid) >= TURN_EVENTS:
+                if left_bytes <= 0 or self._is_full:
                     self.more = True
                     return True
                 got = self._read_block(generation, patterns, mono, anyway=anyway)
@@ -243,8 +246,15 @@ class Log:
 
     def _examine(self, generation: Generation, patterns: Patterns, mono: float) -> None:
         before = generation.offset
-        self.unsaid += [(generation, event) for event in generation.examine(patterns, mono)]
+        found = generation.examine(patterns, mono)
+        self.unsaid += [(generation, event) for event in found]
+        self._unsaid_bytes += sum(len(line) for event in found for line in event.lines)
         self._changed = self._changed or generation.offset != before
+
+    @property
+    def _is_full(self) -> bool:
+        """Whether what was found has to be told before more is read."""
+        return len(self.unsaid) >= TURN_EVENTS or self._unsaid_bytes >= TURN_EVENT_BYTES
 
     def _end_if_quiet(self, generation: Generation, mono: float) -> None:
         """A generation without a name has ended when it is quiet: then its last line needs no newline."""
@@ -281,10 +291,14 @@ class Log:
 
     def gets_more_in_a_moment(self, mono: float) -> bool:
         """Whether it pays to tell a moment later: one more event is about to be complete, for the same message."""
-        if self.unsaid and self._unsaid_since is None:
+        if not self.unsaid:
+            return False
+        if self._unsaid_since is None:
             self._unsaid_since = mono
-        recent = self._unsaid_since is not None and mono - self._unsaid_since < GATHER_S
-        return recent and not self.more and any(one.waiting == "event" and one.held for one in self.generations)
+        waited_s = mono - self._unsaid_since
+        if self.more:
+            return waited_s < GATHER_BACKLOG_S and not self._is_full
+        return waited_s < GATHER_S and any(one.waiting == "event" and one.held for one in self.generations)
 
     def is_due(self, mono: float) -> bool:
         due = self.due_at()
@@ -305,6 +319,7 @@ class Log:
             return
         told = len(self.unsaid)
         self.unsaid = []
+        self._unsaid_bytes = 0
         self._unsaid_since = None
         self.marker.events += told
         for one in self.generations:
