@@ -283,7 +283,7 @@ def test_a_long_poll_with_an_old_index_or_after_its_time_answers(api: Client) ->
     assert api.get(f"/api/agents?index={index}&wait=1").json["index"] == index
 
 
-@pytest.mark.parametrize("query", ["index=x", "index=-1", "wait=1.5", "index=1&wit=3", f"index={'9' * 30}"])
+@pytest.mark.parametrize("query", ["index=x", "index=-1", "wait=1.5", "index=1&delay=3", f"index={'9' * 30}"])
 def test_a_wrong_query_is_400(api: Client, query: str) -> None:
     assert api.get(f"/api/agents?{query}").status == 400
 

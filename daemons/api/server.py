@@ -165,7 +165,8 @@ class _TcpDoor(_Door, TcpWSGIServer):  # type: ignore[misc]
 
 
 class _UnixDoor(_Door, UnixWSGIServer):  # type: ignore[misc]
-    def fix_addr(self, addr: object) -> Any:  # noqa: ARG002 - waitress calls it so
+    def fix_addr(self, addr: object) -> Any:
+        del addr  # a unix client has none
         return ("unix", 0)
 
 

@@ -134,8 +134,8 @@ def writes(seconds: float) -> None:
     with api(100) as (port, home, _child):
         limit = bare(home, (home / ".cmux" / "agent_registry.json").read_bytes())
         requests = [
-            post(port, "/api/agents/register", {"agent_id": f"agent-{number % 100}", "note": str(number)})
-            for number in range(1_000)
+            post(port, "/api/agents/register", {"agent_id": f"agent-{number}", "note": load.UNIQUE})
+            for number in range(100)
         ]
         for connections in (1, 16, 64):
             pairs = [

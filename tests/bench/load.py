@@ -8,13 +8,13 @@ import selectors
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
 from typing import NamedTuple
 
 from daemons import clock, settings
 
 ENVIRONMENT = dict(os.environ, PYTHONPATH=str(settings.CODE))
-Request = Callable[[int], bytes]
+UNIQUE = "0123456789ABCDEF"
+"""Where this stands in a request, every one of them gets another number: what changes nothing would not be written."""
 
 
 class Rate(NamedTuple):
@@ -66,7 +66,7 @@ class _Line:
     def send(self, raw: bytes) -> None:
         self.seen, self.missing = b"", -1
         self.sent_at = clock.monotonic()
-        self.socket.sendall(raw)
+        self.socket.sendall(raw.replace(UNIQUE.encode(), b"%016d" % int(self.sent_at * 1e6)))
 
     def receive(self) -> bool:
         """Take what is there; whether the answer is whole."""
