@@ -59,13 +59,14 @@ class LogWatcher:
         self._wakeup = Wakeup(wake)
         self._logs: dict[str, Log] = {}
         self._look_at = self._check_at = self._quiet_at = self._detail_at = 0.0
+        self._began = 0.0
         self._has_changed = False
         self._told_detail: dict[str, object] = {}
         _raise_file_limit()
 
     def tick(self, now: datetime) -> Mapping[str, object]:
         """Read what is new and tell it, until nothing is waiting; then let quiet alerts end."""
-        mono = clock.monotonic()
+        mono = self._began = clock.monotonic()
         self._watch_until_settled(now, mono + CYCLE_S)
         self._end_quiet_alerts(now, mono)
         self._alerts.tick(now)
@@ -156,7 +157,9 @@ class LogWatcher:
         if one.unsaid:
             one.identify()
             occurrences = [_occurrence(one.path, generation, event) for generation, event in one.unsaid]
-            self._alerts.raise_(occurrences, now)
+            # A cycle may last a while: no error may seem to be told before it was written.
+            since = timedelta(seconds=clock.monotonic() - self._began)
+            self._alerts.raise_(occurrences, now + since)
             files.reached("log_watcher.told")
         one.commit(clock.monotonic())
 
