@@ -501,7 +501,7 @@ def test_a_registry_that_is_none_is_restored_and_told_once(
     eventually(lambda: len(mail()) == 1, but=mail)
     cycles(3)
     assert len(mail()) == 1
-    assert subjects(mail) == ["[ALERT] agent_registry.json was no registry; its last good copy was restored, 1 agents"]
+    assert subjects(mail) == ["[ALERT] agent_registry.json was no registry; its last good copy was restored, 1 agent"]
     assert list(registry.snapshot().agents) == ["kept"]
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -21,18 +22,29 @@ from daemons.journal import Journal
 from daemons.registry import Draft, LockBusy, Registry
 from daemons.registry_service import beats, conditions, keeping, windows
 from daemons.registry_service.deaths import Deaths
-from daemons.registry_service.looking import Looked, Looker
+from daemons.registry_service.looking import Looker
 from daemons.registry_service.mail import MailState, MailWatch
-from daemons.registry_service.telling import Wanted, reconcile
+from daemons.registry_service.telling import reconcile
 from daemons.registry_service.verdicts import Entries, Judge, Verdict
 from daemons.registry_service.windows import EndedWindows
 from daemons.settings import Settings
 from daemons.text import safe
-from daemons.tmux import Seen
+from daemons.tmux import Seen, Unknown
 
 NAME = "registry_service"
 # Deaths wake us: of a hundred in a second, not every one is worth a look of its own.
 _SHORTEST_CYCLE_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What one cycle found: all that are registered, those of whom something can be said, and what it is."""
+
+    registered: Entries
+    entries: Entries
+    verdicts: Mapping[str, Verdict]
+    observation: Seen | Unknown
+    mail: MailState | None
 
 
 class RegistryService:
@@ -56,17 +68,12 @@ class RegistryService:
         """Look, judge, tell, write down."""
         self._pace()
         self._settle()
-        before = self._registry.snapshot().agents
-        looked = self._looker.look(before)
-        registered = self._registry.snapshot().agents
-        entries = _seen_by_both(before, registered)
-        verdicts = self._judge.judge(entries, looked.sightings, beats.heard(self._conf), now)
-        mail = self._mail.look(registered)
-        self._tell(registered, entries, verdicts, looked, mail, now)
-        self._write_down(entries, verdicts, now)
-        self._windows.close_old(looked.observation, now)
-        self._deaths.follow([v.pane.pid for v in verdicts.values() if v.pane and v.state == "running"])
-        return {**_detail(registered, verdicts, looked, mail), "alerts_waiting": self._alerts.stuck}
+        found = self._find(now)
+        self._tell(found, now)
+        self._write_down(found, now)
+        self._windows.close_old(found.observation, now)
+        self._deaths.follow([v.pane.pid for v in found.verdicts.values() if v.pane and v.state == "running"])
+        return {**_detail(found), "alerts_waiting": self._alerts.stuck}
 
     def close(self) -> None:
         self._deaths.close()
@@ -81,42 +88,26 @@ class RegistryService:
         except LockBusy as busy:
             log.warning("registry.busy", reason=str(busy))
 
-    # -- telling
+    def _find(self, now: datetime) -> Findings:
+        before = self._registry.snapshot().agents
+        looked = self._looker.look(before)
+        registered = self._registry.snapshot().agents
+        entries = _seen_by_both(before, registered)
+        verdicts = self._judge.judge(entries, looked.sightings, beats.heard(self._conf), now)
+        return Findings(registered, entries, verdicts, looked.observation, self._mail.look(registered))
 
-    def _tell(
-        self,
-        registered: Entries,
-        entries: Entries,
-        verdicts: Mapping[str, Verdict],
-        looked: Looked,
-        mail: MailState | None,
-        now: datetime,
-    ) -> None:
+    def _tell(self, found: Findings, now: datetime) -> None:
         told = {alert.key for alert in self._alerts.open()}
-        wanted = conditions.of_agents(entries, verdicts, self._last_words)
-        conditions.of_others(wanted, told, registered, verdicts)
-        self._add_incident(wanted, entries, verdicts, looked, told)
-        wanted.conditions += conditions.of_registry(self._registry.troubles(), now)
-        if mail is None:
-            wanted.held |= {key for key in told if key.startswith("mailbox-")}
-        else:
-            wanted.conditions += conditions.of_mailbox(mail.file, mail.unparsable)
+        wanted = conditions.of_agents(found.entries, found.verdicts, self._last_words)
+        conditions.of_others(wanted, told, found.registered, found.verdicts)
+        conditions.of_tmux(wanted, told, self._conf, found.entries, found.verdicts, found.observation)
+        conditions.of_registry(wanted, self._registry.troubles(), now)
+        conditions.of_mailbox(wanted, told, found.mail)
         reconcile(self._alerts, wanted, told, now)
         self._alerts.tick(now)
 
-    def _add_incident(
-        self, wanted: Wanted, entries: Entries, verdicts: Mapping[str, Verdict], looked: Looked, told: set[str]
-    ) -> None:
-        incident = conditions.of_tmux(self._conf, entries, verdicts, looked.observation)
-        wanted.conditions += incident
-        is_unknown = any(verdict.state == "unknown" for verdict in verdicts.values())
-        if is_unknown and not incident and conditions.TMUX in told:
-            wanted.held.add(conditions.TMUX)  # after a restart: it lasts, but not yet by our own clock
-        wanted.over[conditions.TMUX] = "it answers again, and all its agents are known"
-
-    # -- writing down
-
-    def _write_down(self, entries: Entries, verdicts: Mapping[str, Verdict], now: datetime) -> None:
+    def _write_down(self, found: Findings, now: datetime) -> None:
+        entries, verdicts = found.entries, found.verdicts
         changes = keeping.changes(entries, verdicts, now)
         expired = keeping.expired(self._conf, entries, verdicts, now)
         if not changes and not expired:
@@ -170,34 +161,37 @@ def _is_same_life(agents: Draft, agent_id: str, entries: Entries) -> bool:
     return all(agents[agent_id].get(name) == entries[agent_id].get(name) for name in _LIFE)
 
 
-def _detail(
-    registered: Entries, verdicts: Mapping[str, Verdict], looked: Looked, mail: MailState | None
-) -> dict[str, object]:
-    observation = looked.observation
-    states = [verdict.state for verdict in verdicts.values()]
+def _detail(found: Findings) -> dict[str, object]:
+    states = [verdict.state for verdict in found.verdicts.values()]
     return {
-        "tmux": _answer(looked),
+        "tmux": _answer(found.observation),
         "counts": {state: states.count(state) for state in sorted(set(states))},
         "agents": {
             agent_id: {"state": v.state, "evidence": safe(v.evidence, one_line=True), "since": clock.stamp(v.since)}
-            for agent_id, v in verdicts.items()
+            for agent_id, v in found.verdicts.items()
         },
-        "unregistered": [
-            safe(f"{pane.session}:{pane.window}", one_line=True)
-            for pane in (observation.panes if isinstance(observation, Seen) else ())
-            if pane.agent and not pane.dead and pane.agent not in registered
-        ],
-        "mailbox": None
-        if mail is None
-        else {"messages": mail.messages, "unparsable": mail.unparsable_total, "undelivered": mail.undelivered},
+        "unregistered": _unregistered(found),
+        "mailbox": _mail(found.mail),
     }
 
 
-def _answer(looked: Looked) -> dict[str, object]:
-    observation = looked.observation
+def _answer(observation: Seen | Unknown) -> dict[str, object]:
     if isinstance(observation, Seen):
         return {"answer": "seen", "server": observation.server, "panes": len(observation.panes)}
     return {"answer": observation.kind, "reason": observation.reason}
+
+
+def _unregistered(found: Findings) -> list[str]:
+    """Windows that were opened for agents of which the registry knows nothing (any more)."""
+    panes = found.observation.panes if isinstance(found.observation, Seen) else ()
+    strays = [pane for pane in panes if pane.agent and not pane.dead and pane.agent not in found.registered]
+    return [safe(f"{pane.session}:{pane.window}", one_line=True) for pane in strays]
+
+
+def _mail(mail: MailState | None) -> dict[str, int] | None:
+    if mail is None:
+        return None
+    return {"messages": mail.messages, "unparsable": mail.unparsable_total, "undelivered": mail.undelivered}
 
 
 def main() -> int:

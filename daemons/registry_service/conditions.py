@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 from daemons import clock, processes
 from daemons.registry import Trouble
+from daemons.registry_service.mail import MailState
 from daemons.registry_service.telling import Condition, Wanted
 from daemons.registry_service.verdicts import ABSENT, Entries, Verdict
 from daemons.settings import Settings
@@ -21,6 +22,8 @@ _TROUBLE_OPEN_S = 86400.0
 AGENT_MISSING = "agent-missing"
 AGENT_STALE = "agent-stale"
 TMUX = "tmux-unknown"
+REGISTRY = "registry-trouble"
+MAIL_LINE = "mailbox-unparsable"
 
 
 def of_agents(entries: Entries, verdicts: Mapping[str, Verdict], last_words: Callable[[Pane | None], str]) -> Wanted:
@@ -84,27 +87,41 @@ def _stale(key: str, agent_id: str, verdict: Verdict) -> Condition:
 
 
 def of_tmux(
-    conf: Settings, entries: Entries, verdicts: Mapping[str, Verdict], observation: Seen | Unknown
-) -> list[Condition]:
+    wanted: Wanted,
+    told: Collection[str],
+    conf: Settings,
+    entries: Entries,
+    verdicts: Mapping[str, Verdict],
+    observation: Seen | Unknown,
+) -> None:
     """The one incident for all agents of whom nothing can be known, once that has lasted."""
-    unknown = [agent_id for agent_id, verdict in verdicts.items() if verdict.state == "unknown"]
-    longest_s = max((clock.monotonic() - verdicts[agent_id].since_mono for agent_id in unknown), default=0.0)
-    if not unknown or longest_s < _UNKNOWN_TOLD_AFTER_CYCLES * conf.agents_interval_s:
-        return []
-    since = min(verdicts[agent_id].since for agent_id in unknown)
+    wanted.over[TMUX] = "it answers again, and all its agents are known"
+    unknown = {agent_id: verdict for agent_id, verdict in verdicts.items() if verdict.state == "unknown"}
+    if not unknown:
+        return
+    longest_s = clock.monotonic() - min(verdict.since_mono for verdict in unknown.values())
+    if longest_s >= _UNKNOWN_TOLD_AFTER_CYCLES * conf.agents_interval_s:
+        wanted.conditions.append(_incident(entries, unknown, observation))
+    elif TMUX in told:
+        wanted.held.add(TMUX)  # after a restart: it lasts, but not yet by our own clock
+
+
+def _incident(entries: Entries, unknown: Mapping[str, Verdict], observation: Seen | Unknown) -> Condition:
+    since = min(verdict.since for verdict in unknown.values())
     count = "1 agent" if len(unknown) == 1 else f"{len(unknown)} agents"
     headline = f"[ALERT] {_what(observation)} since {since:%H:%M:%S} UTC: {count} unknown"
+    reason = next(iter(unknown.values())).evidence if isinstance(observation, Seen) else observation.reason
 
     def evidence() -> str:
         return _joined(
             [
-                f"What is so: {_reason(observation, verdicts[unknown[0]])}",
+                f"What is so: {reason}",
                 "Nothing is known about these agents, so none counts as missing and none is removed:",
                 *(f"- {agent_id}: {_process(entries[agent_id])}" for agent_id in unknown),
             ]
         )
 
-    return [Condition(TMUX, TMUX, "tmux", headline, evidence)]
+    return Condition(TMUX, TMUX, "tmux", headline, evidence)
 
 
 def _what(observation: Seen | Unknown) -> str:
@@ -121,10 +138,6 @@ def _what(observation: Seen | Unknown) -> str:
     }[observation.kind]
 
 
-def _reason(observation: Seen | Unknown, verdict: Verdict) -> str:
-    return verdict.evidence if isinstance(observation, Seen) else observation.reason
-
-
 def _process(entry: Mapping[str, Any]) -> str:
     """Whether the process that ran in its pane still does: a fact that needs no tmux."""
     pid, started = entry.get("pid"), entry.get("pid_started")
@@ -135,23 +148,22 @@ def _process(entry: Mapping[str, Any]) -> str:
     return f"its process, pid {pid}, {'still runs' if runs else 'has ended'}"
 
 
-def of_registry(troubles: Sequence[Trouble], now: datetime) -> list[Condition]:
+def of_registry(wanted: Wanted, troubles: Iterable[Trouble], now: datetime) -> None:
     """What happened to the registry's file: open for a day, each told once."""
-    recent = [each for each in troubles if _age_s(each, now) < _TROUBLE_OPEN_S]
-    return [_trouble(each) for each in recent]
+    wanted.conditions += [_trouble(each) for each in troubles if _age_s(each, now) < _TROUBLE_OPEN_S]
 
 
 def _trouble(trouble: Trouble) -> Condition:
+    restored = "1 agent" if trouble.agents == 1 else f"{trouble.agents} agents"
     what = {
-        "quarantined": f"was no registry; its last good copy was restored, {trouble.agents} agents",
-        "missing": f"was gone; its last good copy was restored, {trouble.agents} agents",
+        "quarantined": f"was no registry; its last good copy was restored, {restored}",
+        "missing": f"was gone; its last good copy was restored, {restored}",
         "twice": "held an agent twice; the last one counts",
     }[trouble.kind]
     kept = f"Kept as: {trouble.kept}" if trouble.kept else "Nothing was left to keep."
     facts = [f"When: {trouble.at}", f"Why: {trouble.reason}", kept]
     headline = f"[ALERT] agent_registry.json {what}"
-    key = f"registry-trouble:{trouble.key}"
-    return Condition(key, "registry-trouble", "agent_registry.json", headline, lambda: _joined(facts))
+    return Condition(f"{REGISTRY}:{trouble.key}", REGISTRY, "agent_registry.json", headline, lambda: _joined(facts))
 
 
 def _age_s(trouble: Trouble, now: datetime) -> float:
@@ -161,17 +173,21 @@ def _age_s(trouble: Trouble, now: datetime) -> float:
         return 0.0
 
 
-def of_mailbox(file: int, unparsable: Sequence[int]) -> list[Condition]:
-    """Lines of the mailbox file number *file* that are no messages: kept, skipped by every reader, told."""
-    return [_unreadable(file, number) for number in unparsable]
+def of_mailbox(wanted: Wanted, told: Iterable[str], mail: MailState | None) -> None:
+    """Lines of the mailbox that are no messages: kept, skipped by every reader, told. Held while it can't be read."""
+    lines = {key for key in told if key.startswith(f"{MAIL_LINE}:")}
+    if mail is None:
+        wanted.held |= lines
+        return
+    wanted.over |= dict.fromkeys(lines, "it is in the archive now, or was removed")
+    wanted.conditions += [_unreadable(mail.file, number) for number in mail.unparsable]
 
 
 def _unreadable(file: int, number: int) -> Condition:
     headline = f"[ALERT] mailbox: line {number} cannot be read as a message"
     evidence = f"Line {number} of the mailbox is no message. It is kept, and every reader skips it."
-    return Condition(
-        f"mailbox-unparsable:{file}:{number}", "mailbox-unparsable", f"line {number}", headline, lambda: evidence
-    )
+    key = f"{MAIL_LINE}:{file}:{number}"
+    return Condition(key, MAIL_LINE, f"mailbox line {number}", headline, lambda: evidence)
 
 
 def _command(entry: Mapping[str, Any]) -> str:
