@@ -28,6 +28,7 @@ _POLICY = (
 # Vite and its like put a hash of the content into the name: such a file never changes.
 _HASHED = re.compile(r"[.-](?=[A-Za-z0-9_-]{8,}\.)[A-Za-z0-9_-]*[0-9A-Z][A-Za-z0-9_-]*\.[A-Za-z0-9.]+$")
 _LIMIT_BYTES = 64 << 20
+_LOOKS = 3
 _TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".mjs": "text/javascript; charset=utf-8",
@@ -93,14 +94,15 @@ def asset(folder: Path, name: str) -> Asset | None:
     parts = name.split("/")
     if not all(part and part not in (".", "..") and "\0" not in part for part in parts):
         return None
-    try:
-        at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        return _below(at, parts)
-    except OSError:
-        return None
+    # A folder that is exchanged after it was opened is removed under us: what it no longer holds, the new one may.
+    for _ in range(_LOOKS):
+        try:
+            return _below(os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), parts)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            return None
+    return None
 
 
 def _below(at: int, parts: list[str]) -> Asset | None:
