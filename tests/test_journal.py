@@ -132,9 +132,9 @@ def test_a_killed_writer_leaves_no_half_entry(journal, conf, environ):
 
 def test_a_busy_lock_is_told(journal, conf, monkeypatch):
     journal.record("a.happened")
-    real = files.lock
-    monkeypatch.setattr(files, "lock", lambda path, **_: real(path, timeout_s=0.05))
-    with real(conf.journal_dir / "lock"), pytest.raises(LockBusy, match=str(os.getpid())):
+    real = files.take_lock
+    monkeypatch.setattr(files, "take_lock", lambda path, **_: real(path, timeout_s=0.05))
+    with files.lock(conf.journal_dir / "lock"), pytest.raises(LockBusy, match=str(os.getpid())):
         journal.record("b.happened")
 
 

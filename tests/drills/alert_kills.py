@@ -168,10 +168,13 @@ def _wanted(folder: Path) -> dict[str, list[str]]:
     return what_stands(folder / "undisturbed")
 
 
-def at_every_step(folder: Path) -> Iterator[str]:
-    """Kill at the first step, the second, …; each time let a new process go on. What was wrong afterwards."""
+def at_every_step(folder: Path, *, first: int = 1, every: int = 1) -> Iterator[str]:
+    """Kill at the first step, the second, …; each time let a new process go on. What was wrong afterwards.
+
+    *first* and *every* take a part of the steps only.
+    """
     wanted = _wanted(folder)
-    for at in count(1):
+    for at in count(first, every):
         home = folder / f"home-{at}"
         survived = in_child(_killing_at(at, partial(tell, home))) == 0
         if in_child(partial(tell, home, _answered(home))) != 0:
