@@ -465,6 +465,18 @@ def test_a_pane_that_registered_ends_and_its_neighbours_do_not(conf: Settings, s
     assert (entry["expected"], entry["ended_by"]) == ("stopped", "cmux stop")
 
 
+def test_windows_are_looked_for_where_the_suite_was_started_with(
+    conf: Settings, plants: Plants, environ: dict[str, str], shell: Shell, tmp_path: Path
+) -> None:
+    ours = started(conf, plants, environ)
+    opened(conf, "worker", tmp_path)
+
+    report = stop.stop(dataclasses.replace(ours, tmux_socket=f"{conf.tmux_socket}-other"))
+
+    assert sessions(shell) == set()
+    assert (report.exit_code, [each.name for each in report.windows]) == (0, ["cmux"])
+
+
 def test_a_server_that_we_started_goes_when_it_is_empty(conf: Settings, shell: Shell, tmp_path: Path) -> None:
     pane = opened(conf, "worker", tmp_path)
     server = int(pane.server.partition("@")[0])

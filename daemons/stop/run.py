@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -110,7 +111,7 @@ class Run:
         self._evidence = Evidence(suite_id, self._record)
         if suite_id:
             self._agents = intent.registered(self._conf)
-            self._windows = Windows(self._conf, suite_id, self._agents)
+            self._windows = Windows(self._as_started(), suite_id, self._agents)
         self._count_panes(tmux_within_s)
         looked = processes.table()
         if self._force:
@@ -123,6 +124,10 @@ class Run:
         except StorageError as broken:
             self._ledger.problems.append(f"it is not known what was started here: {broken}")
             return None
+
+    def _as_started(self) -> Settings:
+        """The settings with the tmux server that the suite was started with: today's may name another one."""
+        return replace(self._conf, tmux_socket=self._record.tmux_socket) if self._record else self._conf
 
     def _reserve_s(self) -> float:
         return self._kept_s + (2 * _LAST_GRACE_S if self._under is not None else 0.0)
@@ -197,7 +202,7 @@ class Run:
         return not self._ours()
 
     def _end_window(self, ours: Ours) -> str:
-        ending = Background(lambda: windows.end(self._conf, ours))
+        ending = Background(lambda: windows.end(self._as_started(), ours))
         left = ending.result(self._left_s() - self._kept_s / 2)
         return "tmux does not answer" if left is None else left
 
