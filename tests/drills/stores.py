@@ -4,6 +4,8 @@ syscalls ROUNDS: every file system call of every operation, killed and failed; R
 powercut ROUNDS: an ext4 that loses its power, ROUNDS times for each store.
 fulldisk ROUNDS: bytes and inodes used up and freed.
 machine STEPS: registry and mailbox against a model, with crashes, rotation and clock jumps.
+kills ROUNDS: mailbox writers and readers killed at random instants, ROUNDS times each.
+alert-kills ROUNDS: alerts killed at every step once, and ROUNDS stories at random.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.drills import fulldisk, powercut, syscalls
+from tests.drills import alert_kills, fulldisk, kills, powercut, syscalls
 from tests.drills.operations import CARELESS, OPERATIONS
 from tests.drills.report import Report
 
@@ -92,6 +94,8 @@ DRILLS = {
     "powercut": Drill(run_powercut, mounts=True),
     "fulldisk": Drill(run_fulldisk, mounts=True),
     "machine": Drill(run_machine),
+    "kills": Drill(kills.run),
+    "alert-kills": Drill(alert_kills.run),
 }
 
 _INSIDE = "CMUX_DRILL_INSIDE"
