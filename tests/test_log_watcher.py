@@ -18,6 +18,7 @@ from daemons import alerts, clock, loop, settings
 from daemons.alerts import Alerts
 from daemons.clock import Wake
 from daemons.files import StorageError
+from daemons.log_watcher import __main__ as log_watcher
 from daemons.log_watcher import names
 from daemons.log_watcher.__main__ import LogWatcher
 from daemons.mailbox import Message
@@ -298,7 +299,7 @@ def test_its_own_log_and_what_it_tells_can_be_watched_without_an_echo(conf, home
     watcher.close()
 
     subjects = sorted(Path(alert.subject).name for alert in alerts.all_open(conf))
-    assert subjects == ["api.log", "server.log"]
+    assert subjects == ["api.log", "server.log", "server.log"]
 
 
 def test_an_alert_that_has_been_quiet_is_cleared_once(conf, log, mail):
@@ -325,6 +326,21 @@ def tick(watcher: LogWatcher, now: datetime) -> dict[str, object]:
     """A cycle at *now*, in which everything is due that else happens now and then."""
     watcher._quiet_at = watcher._look_at = 0.0
     return dict(watcher.tick(now))
+
+
+def test_every_log_has_its_turn_when_a_cycle_has_time_for_one_only(conf, home, monkeypatch):
+    monkeypatch.setattr(log_watcher, "CYCLE_S", 0.0)
+    watcher = LogWatcher(
+        dataclasses.replace(conf, watched_logs=tuple(str(home / f"{name}.log") for name in "abc")), Wake()
+    )
+    for _ in range(5):
+        for name in "abc":
+            append(home / f"{name}.log", "ERROR: x\nINFO: y\n")
+        for _ in range(4):
+            watcher.tick(clock.now())
+    watcher.close()
+
+    assert counted(conf) == 15
 
 
 def test_the_ledger_adds_up(conf, log):

@@ -152,6 +152,15 @@ def test_a_users_ignore_silences_what_it_finds(conf):
     assert patterns.judge(b"ERROR: Connection refused").why
 
 
+def test_an_error_about_an_alert_is_told_a_relayed_alert_is_not(defaults):
+    line = b"[2026-01-31T18:54:00+05:30] system:log-watcher -> cmux:supervisor: [LOG ALERT] a.log: 1 errors detected"
+
+    assert not defaults.judge(line).why
+    assert not defaults.judge(b"ERROR: received " + line).why
+    assert not defaults.judge(b"received an ERROR: [LOG ALERT] a.log: 1 errors detected").why
+    assert defaults.judge(b"ERROR: cannot deliver '[LOG ALERT] a.log: 1 errors detected'").why == "level"
+
+
 def test_no_pattern_at_all_leaves_the_structure(conf):
     patterns = make(conf, errors=(), ignores=())
 

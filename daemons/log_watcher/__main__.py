@@ -60,6 +60,7 @@ class LogWatcher:
         self._logs: dict[str, Log] = {}
         self._look_at = self._check_at = self._quiet_at = self._detail_at = 0.0
         self._began = 0.0
+        self._last = ""
         self._has_changed = False
         self._told_detail: dict[str, object] = {}
         _raise_file_limit()
@@ -105,7 +106,7 @@ class LogWatcher:
         """Look, read, tell; and again as long as something is due in a moment, or comes in: but not beyond *until*."""
         while True:
             mono = clock.monotonic()
-            is_busy = self._watch(now, mono)
+            is_busy = self._watch(now, mono, until)
             self._has_changed |= is_busy
             left_s = until - clock.monotonic()
             due_s = self._due_in(clock.monotonic())
@@ -118,13 +119,17 @@ class LogWatcher:
                 # A busy log changes a thousand times a second: a hundred looks see all of that.
                 clock.pause(max(0.0, mono + PACE_S - clock.monotonic()))
 
-    def _watch(self, now: datetime, mono: float) -> bool:
-        """One look at what may have changed. Whether something came."""
+    def _watch(self, now: datetime, mono: float, until: float) -> bool:
+        """One look at what may have changed: did something come? The next begins where *until* ended this one."""
         is_busy = False
         for one in self._to_look_at(mono):
             one.look(mono)
             is_busy |= one.read(self._patterns, mono, anyway=mono >= self._check_at)
             self._tell(one, now)
+            if self._wake.stop_requested or clock.monotonic() > until:
+                self._last, self._look_at = one.path, 0.0
+                return True
+        self._last = ""
         self._after_look(mono)
         return is_busy
 
@@ -134,7 +139,7 @@ class LogWatcher:
         if NEW_NAME in changed or mono >= self._look_at:
             self._find(mono, at_once=NEW_NAME in changed or mono >= self._check_at)
             self._look_at = mono
-            return list(self._logs.values())
+            return sorted(self._logs.values(), key=lambda one: (one.path <= self._last, one.path))
         return [one for one in self._logs.values() if one.path in changed or one.is_due(mono)]
 
     def _after_look(self, mono: float) -> None:

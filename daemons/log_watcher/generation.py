@@ -79,13 +79,18 @@ def digest(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=12).hexdigest()
 
 
+def new_id() -> str:
+    """A name for a generation that nothing else has, on this machine or another."""
+    return secrets.token_hex(8)
+
+
 class Generation:
     """A generation that is being read. `offset` is how far it has been examined, in bytes from its first one."""
 
     def __init__(self, source: Source, known: Known | None = None, *, start: int = 0) -> None:
         """Go on where *known* stopped, or begin at *start* (inside a line, unless 0)."""
         self.source = source
-        self.id = known.id if known else secrets.token_hex(8)
+        self.id = known.id if known else new_id()
         self.offset = known.offset if known else start
         self.inside_line = known.inside_line if known else start > 0
         self.head = source.read(0, min(HEAD_BYTES, self.offset))

@@ -42,7 +42,8 @@ _LEVEL_NAME = re.compile(r"[\^\[(]?(?:\\b)?\\?\[?(?:INFO|DEBUG|TRACE|NOTICE|WARN
 _ZERO_OF = re.compile(rb"\b(?i:0|no|zero)[ \t]+$")
 _IS_ZERO = re.compile(rb"[\"']?\s{0,3}[=:]\s{0,3}0\b(?![.,]\d)")
 # Lines that tell of our own alerts, in the mailbox or in the log of whoever reads it: reporting them would never end.
-_OWN = re.compile(rb"\[LOG ALERT\] |system:log-watcher ->|/attachments/log-alert-\d{6}|\"daemon\": ?\"log_watcher\"")
+_OWN = re.compile(rb"system:log-watcher ->|/attachments/log-alert-\d{6}|\"daemon\": ?\"log_watcher\"")
+_SUBJECT = b"[LOG ALERT] "
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,8 @@ class Patterns:
             return ""
         if head.level is not None and head.level >= levels.ERROR:
             return "" if self.is_ignored(line) else "level"
+        if _SUBJECT in line:
+            return ""
         if head.status is not None:
             return "access" if head.status >= 500 and not self._ignored(line) else ""
         if head.level is not None:

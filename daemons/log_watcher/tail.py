@@ -13,13 +13,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from daemons import log
 from daemons.log_watcher import marker as markers
 from daemons.log_watcher import opening, siblings
 from daemons.log_watcher.events import Event
-from daemons.log_watcher.generation import ENDED_S, Generation, Known, Replaced
+from daemons.log_watcher.generation import ENDED_S, Generation, Known, Replaced, new_id
 from daemons.log_watcher.opening import Absent, Refused, Source
 from daemons.log_watcher.patterns import Patterns
 
@@ -122,9 +123,13 @@ class Log:
 
     def _begin(self, source: Source) -> Generation:
         """The generation in *source*: one that we know (a link that points back, a copy put in place), or a new one."""
-        for known in [*self.marker.finished, *(one.known() for one in self.generations)]:
+        for known in self.marker.finished:
             if known.is_telling and known.is_in(source):
                 return Generation(source, known)
+        for known in (one.known() for one in self.generations):
+            if known.is_telling and known.is_in(source):
+                # Both files may grow on, with different lines: under one name, one's would pass for the other's.
+                return Generation(source, replace(known, id=new_id()))
         return self._first(source) if self._first_look else Generation(source)
 
     def _first(self, source: Source) -> Generation:
