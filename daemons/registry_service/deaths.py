@@ -12,7 +12,7 @@ from collections.abc import Collection
 
 from daemons import log
 from daemons.clock import Wake
-from daemons.processes import Handle
+from daemons.processes import Handle, wait_any
 
 
 class Deaths:
@@ -48,7 +48,7 @@ class Deaths:
 
     def ended(self) -> set[int]:
         """Those of the followed that have ended."""
-        return {pid for pid, handle in self._held.items() if handle.ended()}
+        return {handle.pid for handle in wait_any(list(self._held.values()), 0.0)}
 
     def _wait(self) -> None:
         while True:

@@ -11,7 +11,7 @@ clock that jumps must not make anyone stale: that is only believed after some ti
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -64,17 +64,14 @@ class Judge:
         for agent_id, entry in entries.items():
             sighting = sightings[agent_id]
             state, evidence = self._state(agent_id, entry, sighting, beats.get(agent_id), now, mono)
-            verdict = Verdict(state, evidence, sighting.pane, mono, now, sighting.state != "unknown")
-            verdicts[agent_id] = self._since(agent_id, verdict)
+            before = self._before.get(agent_id)
+            lasts = before is not None and before.state == state
+            since_mono, since = (before.since_mono, before.since) if before and lasts else (mono, now)
+            is_known = sighting.state != "unknown"
+            verdicts[agent_id] = Verdict(state, evidence, sighting.pane, since_mono, since, is_known)
         self._before = verdicts
         self._silent_since = {key: since for key, since in self._silent_since.items() if key in verdicts}
         return verdicts
-
-    def _since(self, agent_id: str, verdict: Verdict) -> Verdict:
-        before = self._before.get(agent_id)
-        if before is None or before.state != verdict.state:
-            return verdict
-        return replace(verdict, since_mono=before.since_mono, since=before.since)
 
     def _state(
         self,

@@ -49,7 +49,6 @@ class Pane:
     dead_signal: int | None
     dead_at: int | None
     activity: int
-    created: int
     command: str
     title: str
     agent: str
@@ -88,7 +87,6 @@ _NUMBERS = (
     "pane_dead_signal",
     "pane_dead_time",
     "window_activity",
-    "session_created",
 )
 _TEXTS = ("session_name", "window_name", "pane_current_command", "pane_title", "@agent", "@cmux_window", "@cmux")
 
@@ -175,7 +173,7 @@ def pane_from(row: str, mark: str, server: str) -> Pane:
     window_id, session_id, pane_id, *rest = numbers.split(",")
     if not (WINDOW_ID.fullmatch(window_id) and SESSION_ID.fullmatch(session_id) and PANE_ID.fullmatch(pane_id)):
         raise ValueError(row)
-    pid, index, dead, status, signal, dead_at, activity, created = (int(n) if n else None for n in rest)
+    pid, index, dead, status, signal, dead_at, activity = (int(n) if n else None for n in rest)
     if pid is None:
         raise ValueError(row)
     if dead and status is None and signal is None:
@@ -195,7 +193,6 @@ def pane_from(row: str, mark: str, server: str) -> Pane:
         dead_signal=signal if dead else None,
         dead_at=dead_at if dead else None,
         activity=activity or 0,
-        created=created or 0,
         command=command,
         title=title,
         agent=agent,
