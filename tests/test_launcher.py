@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -142,6 +143,18 @@ def test_a_second_one_is_refused_by_name(conf: Settings, launch: Launch, launche
     )
     assert second.stderr.count("\n") == 1
     assert suite.running(conf) == launched
+
+
+def test_two_at_once_leave_one(conf: Settings, launch: Launch) -> None:
+    with ThreadPoolExecutor(3) as crowd:
+        codes = sorted(done.returncode for done in crowd.map(lambda _: launch(), range(3)))
+
+    assert codes == [0, 1, 1]
+    record = suite.running(conf)
+    assert record
+    looked = processes.table()
+    marked = processes.marked(record.suite_id, looked)
+    assert [pid for pid in marked if " supervisor.supervisord " in looked[pid].command] == [record.supervisord.pid]
 
 
 def test_the_window_that_it_was_started_from_is_forgotten_and_a_relative_conf_means_the_same_file(

@@ -11,27 +11,47 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import NoReturn
 
 from daemons import files, processes, settings, suite, supervisor
 from daemons.settings import Settings, SettingsError
 
+LOCK_WITHIN_S = 10.0
+
+
+class _Refused(Exception):
+    """supervisord is not started. The text is one line."""
+
 
 def main() -> int:
     """0: supervisord has been started. 1: it could not be, or runs already. 2: wrong settings. One line says which."""
     try:
         conf = settings.load()
-        if running := suite.running(conf):
-            return _refuse(f"the suite of {conf.home} runs already: {processes.describe(running.supervisord.pid)}", 1)
         suite.suite_id(conf)
+        files.private_dir(conf.run_dir)
+        # Held until exec, by whichever of our processes lives longest: a starter that is killed leaves its launcher
+        # under way, and the next one's must not get in between its looks and its record.
+        lock = files.take_lock(conf.run_dir / "launch.lock", timeout_s=LOCK_WITHIN_S)
+        _refuse_to_double(conf)
         rendered = supervisor.render(conf)
     except SettingsError as wrong:
         return _refuse(str(wrong), 2)
-    except files.StorageError as broken:
-        return _refuse(str(broken), 1)
-    problem = _detached(conf, rendered)
+    except (files.StorageError, files.LockBusy, _Refused) as reason:
+        return _refuse(str(reason), 1)
+    problem = _detached(conf, rendered, lock)
     return _refuse(problem, 1) if problem else 0
+
+
+def _refuse_to_double(conf: Settings) -> None:
+    """Nothing of this home runs; a socket that a dead supervisord left, which costs the next one 0.3 s, is removed."""
+    if running := suite.running(conf):
+        raise _Refused(f"the suite of {conf.home} runs already: {processes.describe(running.supervisord.pid)}")
+    place = supervisor.socket_path(conf)
+    if supervisor.Rpc(conf).poke():
+        raise _Refused(f"a supervisord that is not this suite's answers on {place}; end it, or move that file away")
+    files.discard(place)
 
 
 def _refuse(line: str, code: int) -> int:
@@ -39,7 +59,7 @@ def _refuse(line: str, code: int) -> int:
     return code
 
 
-def _detached(conf: Settings, rendered: Path) -> str:
+def _detached(conf: Settings, rendered: Path, lock: int) -> str:
     """Start supervisord as nobody's child, and wait until it has been exec'd. What went wrong, or nothing."""
     reading, writing = os.pipe()  # both ends close on exec: end of file means that it went well
     child = os.fork()
@@ -47,7 +67,7 @@ def _detached(conf: Settings, rendered: Path) -> str:
         os.setsid()
         # Its leader gone, this session can never get a terminal, whatever its members open.
         if os.fork() == 0:
-            _become_supervisord(conf, rendered, writing)
+            _become_supervisord(conf, rendered, writing, lock)
         os._exit(0)
     os.close(writing)
     os.waitpid(child, 0)
@@ -55,12 +75,12 @@ def _detached(conf: Settings, rendered: Path) -> str:
         return told.read()
 
 
-def _become_supervisord(conf: Settings, rendered: Path, writing: int) -> NoReturn:
+def _become_supervisord(conf: Settings, rendered: Path, writing: int, lock: int) -> NoReturn:
     try:
         environment = _environment(conf)
         os.chdir(conf.home)
         os.umask(0o077)
-        _let_go(conf.logs_dir / "supervisord.out", writing)
+        _let_go(conf.logs_dir / "supervisord.out", {writing, lock})
         processes.become_subreaper()
         _leave_record(conf)
         # -I: neither the home nor the user's PYTHONPATH may stand in for supervisord's modules. -s: its log has a file.
@@ -82,15 +102,21 @@ def _environment(conf: Settings) -> dict[str, str]:
     return environment
 
 
-def _let_go(output: Path, kept: int) -> None:
-    """Drop everything that the starter had open: a reader of its output, or a lock, must not wait for supervisord."""
+def _let_go(output: Path, kept: Collection[int]) -> None:
+    """Drop everything that the starter had open: a reader of its output, or a lock, must not wait for supervisord.
+
+    *kept* are our own, and close on exec.
+    """
     quiet = os.open(os.devnull, os.O_RDWR)
     words = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_NOFOLLOW, 0o600)
     os.dup2(quiet, 0)
     os.dup2(words, 1)
     os.dup2(words, 2)
-    os.closerange(3, kept)
-    os.closerange(kept + 1, 1 << 20)
+    after = 3
+    for ours in sorted(kept):
+        os.closerange(after, ours)
+        after = ours + 1
+    os.closerange(after, 1 << 20)
 
 
 def _leave_record(conf: Settings) -> None:

@@ -16,7 +16,7 @@ import sys
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from daemons import clock, files, processes, settings, suite, supervisor
+from daemons import clock, files, processes, settings, suite
 from daemons.files import LockBusy, StorageError
 from daemons.journal import Journal
 from daemons.processes import Ended
@@ -121,7 +121,6 @@ def _launch(conf: Settings) -> tuple[Record, Outcome, tuple[Ended, ...]]:
         raise _Refused(f"a suite that was killed left {names}, which cannot be ended: {staying[0].left}")
     if taken := strangers(conf):
         raise _Refused("; ".join(taken))
-    _clear_socket(conf)
     record = _run_launcher(conf)
     _note(conf, record, ended)
     return record, "started", ended
@@ -133,14 +132,6 @@ def _note(conf: Settings, record: Record, ended: tuple[Ended, ...]) -> None:
         Journal(conf, "system:start").record("suite.started", pid=record.supervisord.pid, ended_leftovers=leftovers)
     except (StorageError, LockBusy):
         return  # it runs; a disk that is full will be told by the suite itself
-
-
-def _clear_socket(conf: Settings) -> None:
-    """A socket that a dead supervisord left costs the next one 0.3 s; one that is answered is somebody's."""
-    if supervisor.Rpc(conf).poke():
-        place = supervisor.socket_path(conf)
-        raise _Refused(f"a supervisord that is not this suite's answers on {place}; end it, or move that file away")
-    files.discard(supervisor.socket_path(conf))
 
 
 def _run_launcher(conf: Settings) -> Record:
@@ -157,8 +148,9 @@ def _run_launcher(conf: Settings) -> Record:
         )
     except subprocess.TimeoutExpired:
         raise _Refused(f"the launcher did not finish within {_LAUNCH_WITHIN_S:g} s; is the disk stuck?") from None
-    record = suite.read(conf)
-    if told.returncode != 0 or record is None:
+    # Also when ours was refused because the launcher of a starter that was killed came first.
+    record = suite.running(conf) or (suite.read(conf) if told.returncode == 0 else None)
+    if record is None:
         lines = os.fsdecode(told.stderr).strip().splitlines() or [f"exit code {told.returncode}, and no word"]
         raise _Refused(lines[-1])
     return record
