@@ -298,13 +298,16 @@ def test_one_that_dies_once_is_no_news(run: Run, mail: Mail) -> None:
     assert mail() == []
 
 
-def test_one_that_ends_again_and_again_is_paced_and_told_once(run: Run, mail: Mail) -> None:
+def test_one_that_ends_again_and_again_is_held_back_and_told_once_also_over_a_kill(run: Run, mail: Mail) -> None:
     conf = run(ENDS)
-
     eventually(lambda: states(conf)["api"] == "STOPPED", within_s=15, but=lambda: states(conf))
-    eventually(lambda: states(conf)["api"] in ("STARTING", "RUNNING"), but=lambda: states(conf))
-    eventually(lambda: len(happened(conf, "program.ended_unexpectedly")) >= 5, within_s=15)
+    assert Endings(conf.run_dir / "listener.json").is_owed("api")
 
+    os.kill(pids(conf)["listener"], signal.SIGKILL)
+
+    eventually(lambda: states(conf)["api"] in ("STARTING", "RUNNING"), within_s=10, but=lambda: states(conf))
+    ends = "program.ended_unexpectedly"
+    eventually(lambda: sum(entry["evidence"]["program"] == "api" for entry in happened(conf, ends)) >= 5, within_s=15)
     assert subjects(mail) == ["[ALERT] api ends again and again: 4 times within 10 minutes"]
 
 
@@ -329,17 +332,6 @@ def test_nothing_is_started_while_a_stop_is_under_way(run: Run) -> None:
         eventually(lambda: b"program.not_started" in log.read_bytes(), within_s=10)
 
         assert states(conf)["api"] == "FATAL"
-
-
-def test_a_killed_listener_pays_its_debts_after_its_restart(run: Run) -> None:
-    conf = run(ENDS)
-    endings = conf.run_dir / "listener.json"
-    eventually(lambda: states(conf)["api"] == "STOPPED", within_s=15, but=lambda: states(conf))
-    assert Endings(endings).is_owed("api")
-
-    os.kill(pids(conf)["listener"], signal.SIGKILL)
-
-    eventually(lambda: states(conf)["api"] in ("STARTING", "RUNNING"), within_s=10, but=lambda: states(conf))
 
 
 def test_supervisord_that_is_killed_takes_all_along_and_is_told_once(

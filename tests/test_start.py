@@ -180,27 +180,20 @@ class TestAWholeSuite:
         assert asking.get(ours, "/api/webhooks/health").code == 200
         assert {name: loop.read_status(ours, name).pid for name in supervisor.PROGRAMS} == pids(ours)
 
-    def test_starting_again_changes_nothing(self, ours: Settings, started: Report) -> None:
+    def test_starting_again_changes_nothing_and_says_what_differs(self, ours: Settings, started: Report) -> None:
         before = (suite.running(ours), pids(ours))
-
-        again = start.start(ours)
-
-        assert (again.outcome, again.healthy) == ("running already", True)
-        assert (suite.running(ours), pids(ours)) == before
-
-    def test_a_program_that_somebody_stopped_is_started_again(self, ours: Settings, started: Report) -> None:
-        Rpc(ours).stop("log_watcher", wait=True)
-
-        assert start.start(ours).healthy
-        assert "log_watcher" in pids(ours)
-
-    def test_other_settings_change_nothing_while_it_runs_and_are_named(self, ours: Settings, started: Report) -> None:
         port = free_port()
 
         again = start.start(dataclasses.replace(ours, port=port))
 
         assert (again.outcome, again.healthy, again.url) == ("running already", True, started.url)
         assert again.notes == (f"CMUX_PORT was {ours.port} when it was started, now {port}",)
+        assert (suite.running(ours), pids(ours)) == before
+
+        Rpc(ours).stop("log_watcher", wait=True)
+
+        assert start.start(ours).healthy
+        assert "log_watcher" in pids(ours), "a program that somebody stopped is started again"
 
     def test_two_starts_at_once_make_one_suite(self, ours: Settings) -> None:
         with ThreadPoolExecutor(2) as both:
