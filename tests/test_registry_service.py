@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -62,298 +63,268 @@ def shell(conf: Settings) -> Tmux:
     return run
 
 
-@pytest.fixture
-def workers(conf: Settings, registry: Registry) -> Callable[[int], list[str]]:
-    def open_some(count: int) -> list[str]:
+@dataclass
+class Scene:
+    """A home with agents in a real tmux, the service as a real process, and what both show."""
+
+    conf: Settings
+    registry: Registry
+    shell: Tmux
+    start_daemon: Start
+    mail: Mail
+    running: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def start(self, **extra: str) -> None:
+        self.running.append(self.start_daemon(NAME, **extra))
+
+    def kill(self) -> None:
+        self.running[-1].kill()
+        self.running[-1].wait()
+
+    def start_with(self, count: int, **extra: str) -> list[str]:
+        """Open agents w00, w01 …, start the service, wait until it sees them run."""
         names = [f"w{number:02}" for number in range(count)]
         for name in names:
-            agents.open_agent(conf, registry, name, command=FOREVER)
+            agents.open_agent(self.conf, self.registry, name, command=FOREVER)
+        self.start(**extra)
+        self.shows(dict.fromkeys(self.ids(), "running"))
         return names
 
-    return open_some
+    def close(self, *names: str) -> None:
+        """Close windows, as a person does."""
+        words = [word for name in names for word in (";", "kill-window", "-t", f"=cmux:={name}")]
+        self.shell(*words[1:])
+
+    def open_again(self, *names: str) -> None:
+        words = [w for name in names for w in (";", "new-window", "-d", "-t", "=cmux:", "-n", name, *FOREVER)]
+        self.shell(*words[1:])
+
+    @property
+    def server(self) -> int:
+        return int(self.shell("display-message", "-p", "#{pid}"))
+
+    def states(self) -> dict[str, str]:
+        return {agent_id: str(seen["state"]) for agent_id, seen in agents.last_observed(self.conf).items()}
+
+    def shows(self, states: dict[str, str], within_s: float = 10) -> None:
+        eventually(lambda: self.states() == states, within_s, but=self.states)
+
+    def detail(self) -> dict[str, Any]:
+        status = loop.read_status(self.conf, NAME)
+        return dict(status.detail) if status else {}
+
+    def cycle(self) -> int:
+        status = loop.read_status(self.conf, NAME)
+        return status.cycle if status else 0
+
+    def cycles(self, count: int) -> None:
+        """Wait until the service has completed so many further cycles."""
+        begin = self.cycle()
+        eventually(lambda: self.cycle() >= begin + count, 20, but=self.cycle)
+
+    def subjects(self) -> list[str]:
+        return [message.subject for message in self.mail()]
+
+    def tells(self, count: int, within_s: float = 10) -> list[str]:
+        """The subjects of the mail, once there are that many, and still after some cycles."""
+        eventually(lambda: len(self.mail()) >= count, within_s, but=self.subjects)
+        self.cycles(3)
+        assert len(self.mail()) == count, self.subjects()
+        return self.subjects()
+
+    def entry(self, agent_id: str) -> dict[str, Any]:
+        return dict(self.registry.snapshot().agents[agent_id])
+
+    def ids(self) -> list[str]:
+        return sorted(self.registry.snapshot().agents)
+
+    def body(self, number: int = 0) -> str:
+        body = self.mail()[number].body
+        assert body
+        return (self.conf.home / body).read_text()
 
 
 @pytest.fixture
-def cycles(conf: Settings) -> Callable[[int], None]:
-    """Wait until the service has completed so many further cycles."""
-
-    def wait(count: int) -> None:
-        start = cycle(conf)
-        eventually(lambda: cycle(conf) >= start + count, within_s=20, but=lambda: cycle(conf))
-
-    return wait
-
-
-def cycle(conf: Settings) -> int:
-    status = loop.read_status(conf, NAME)
-    return status.cycle if status else 0
-
-
-def detail(conf: Settings) -> dict[str, Any]:
-    status = loop.read_status(conf, NAME)
-    return dict(status.detail) if status else {}
-
-
-def states(conf: Settings) -> dict[str, str]:
-    return {agent_id: str(seen["state"]) for agent_id, seen in agents.last_observed(conf).items()}
-
-
-def all_are(conf: Settings, state: str, count: int) -> bool:
-    return list(states(conf).values()) == [state] * count
-
-
-def subjects(mail: Mail) -> list[str]:
-    return [message.subject for message in mail()]
-
-
-def entry(registry: Registry, agent_id: str) -> dict[str, Any]:
-    return dict(registry.snapshot().agents[agent_id])
-
-
-def kill(shell: Tmux, *names: str) -> None:
-    words = [word for name in names for word in (";", "kill-window", "-t", f"=cmux:={name}")]
-    shell(*words[1:])
+def scene(conf: Settings, registry: Registry, shell: Tmux, start: Start, mail: Mail) -> Scene:
+    return Scene(conf, registry, shell, start, mail)
 
 
 # -- missing ----------------------------------------------------------------------------------------------------------
 
 
-def test_an_agent_whose_window_is_closed_is_told_once_and_marked(
-    conf: Settings,
-    registry: Registry,
-    workers: Callable[[int], list[str]],
-    start: Start,
-    shell: Tmux,
-    mail: Mail,
-    cycles: Callable[[int], None],
-) -> None:
-    workers(3)
-    start(NAME)
-    eventually(lambda: all_are(conf, "running", 3), but=lambda: states(conf))
+def test_an_agent_whose_window_is_closed_is_told_once_and_marked(scene: Scene) -> None:
+    scene.start_with(3)
 
-    kill(shell, "w01")
+    scene.close("w01")
 
-    eventually(lambda: len(mail()) == 1, but=mail)
-    [message] = mail()
-    assert message.subject == "[ALERT] Registered agent 'w01' missing from tmux"
+    assert scene.tells(1) == ["[ALERT] Registered agent 'w01' missing from tmux"]
+    [message] = scene.mail()
     assert (message.sender, message.to) == ("system:registry-service", "cmux:supervisor")
-    assert message.body
-    assert "has no pane" in (conf.home / message.body).read_text()
-    eventually(lambda: entry(registry, "w01").get("status") == "missing")
-    assert entry(registry, "w01")["missing_since"]
-    cycles(5)
-    assert len(mail()) == 1
-    assert sorted(registry.snapshot().agents) == ["w00", "w01", "w02"]
+    assert "has no pane" in scene.body()
+    assert scene.entry("w01")["status"] == "missing"
+    assert scene.entry("w01")["missing_since"]
+    assert scene.ids() == ["w00", "w01", "w02"]
 
 
-def test_it_is_told_once_when_it_is_back(
-    conf: Settings, registry: Registry, workers: Callable[[int], list[str]], start: Start, shell: Tmux, mail: Mail
-) -> None:
-    workers(2)
-    start(NAME)
-    eventually(lambda: all_are(conf, "running", 2), but=lambda: states(conf))
-    kill(shell, "w01")
-    eventually(lambda: len(mail()) == 1, but=mail)
+def test_it_is_told_once_when_it_is_back(scene: Scene) -> None:
+    scene.start_with(2)
+    scene.close("w01")
+    scene.tells(1)
 
-    shell("new-window", "-d", "-t", "=cmux:", "-n", "w01", *FOREVER)
+    scene.open_again("w01")
 
-    eventually(lambda: len(mail()) == 2, but=mail)
-    assert subjects(mail)[1] == "[CLEARED] agent 'w01': back in tmux"
-    back = eventually(lambda: "missing_since" not in entry(registry, "w01") and entry(registry, "w01"))
-    assert back["status"] == "running"
-    assert back["pane_id"] != "%1"
+    assert scene.tells(2)[1] == "[CLEARED] agent 'w01': back in tmux"
+    assert "missing_since" not in scene.entry("w01")
+    assert scene.entry("w01")["status"] == "running"
+    assert scene.entry("w01")["pane_id"] != "%1"
 
 
-def test_a_death_is_told_within_a_second_however_long_the_cycle(
-    conf: Settings, environ: dict[str, str], workers: Callable[[int], list[str]], start: Start, shell: Tmux, mail: Mail
-) -> None:
-    workers(2)
-    start(NAME, CMUX_AGENTS_INTERVAL="30")
-    eventually(lambda: all_are(conf, "running", 2), but=lambda: states(conf))
+def test_a_death_is_told_at_once_however_long_the_cycle(scene: Scene) -> None:
+    scene.start_with(2, CMUX_AGENTS_INTERVAL="60")
 
-    kill(shell, "w01")
+    scene.close("w01")
 
-    eventually(lambda: len(mail()) == 1, within_s=2, but=mail)
+    eventually(lambda: len(scene.mail()) == 1, but=scene.mail)
 
 
-def test_eighteen_that_vanish_together_are_one_message_and_so_is_their_return(
-    conf: Settings,
-    registry: Registry,
-    workers: Callable[[int], list[str]],
-    start: Start,
-    shell: Tmux,
-    mail: Mail,
-    cycles: Callable[[int], None],
-) -> None:
-    names = workers(20)
-    start(NAME)
-    eventually(lambda: all_are(conf, "running", 20), within_s=10, but=lambda: states(conf))
+def test_eighteen_that_vanish_together_are_one_message_and_so_is_their_return(scene: Scene) -> None:
+    names = scene.start_with(20)
 
     for name in names[:18]:
-        kill(shell, name)
+        scene.close(name)
 
-    eventually(lambda: list(states(conf).values()).count("missing") == 18, but=lambda: states(conf))
-    cycles(3)
-    assert len(mail()) <= 2
-    assert sum(int(subject.split()[1]) for subject in subjects(mail)) == 18
-    assert all("agents missing: w0" in subject or "agents missing: w1" in subject for subject in subjects(mail))
+    eventually(lambda: list(scene.states().values()).count("missing") == 18, 10, but=scene.states)
+    scene.cycles(3)
+    told = scene.subjects()
+    assert len(told) <= 2
+    assert sum(int(subject.split()[1]) for subject in told) == 18
+    assert all("agents missing: w0" in subject or "agents missing: w1" in subject for subject in told)
 
-    told = len(mail())
-    shell(
-        *[word for name in names[:18] for word in (";", "new-window", "-d", "-t", "=cmux:", "-n", name, *FOREVER)][1:]
-    )
+    scene.open_again(*names[:18])
 
-    eventually(lambda: len(mail()) > told, but=mail)
-    cycles(3)
-    assert len(mail()) == told + 1
-    assert subjects(mail)[-1].startswith("[CLEARED] 18 agents: w00, w01")
+    assert scene.tells(len(told) + 1)[-1].startswith("[CLEARED] 18 agents: w00, w01")
 
 
-def test_an_agent_that_was_ended_or_unregistered_on_purpose_raises_no_alert(
-    conf: Settings,
-    registry: Registry,
-    workers: Callable[[int], list[str]],
-    start: Start,
-    shell: Tmux,
-    mail: Mail,
-    cycles: Callable[[int], None],
-) -> None:
-    workers(4)
-    start(NAME)
-    eventually(lambda: all_are(conf, "running", 4), but=lambda: states(conf))
+def test_an_agent_that_was_ended_or_unregistered_on_purpose_raises_no_alert(scene: Scene) -> None:
+    scene.start_with(4)
 
-    agents.end_agent(conf, registry, "w00")
-    registry.unregister("w01")
-    registry.update("w02", {"expected": "stopped"})
-    kill(shell, "w01", "w02")
+    agents.end_agent(scene.conf, scene.registry, "w00")
+    scene.registry.unregister("w01")
+    scene.registry.update("w02", {"expected": "stopped"})
+    scene.close("w01", "w02")
 
-    eventually(lambda: states(conf) == {"w02": "stopped", "w03": "running"}, but=lambda: states(conf))
-    cycles(4)
-    assert mail() == []
+    scene.shows({"w02": "stopped", "w03": "running"})
+    scene.cycles(4)
+    assert scene.mail() == []
 
 
-def test_a_missing_agent_that_is_unregistered_ends_its_alert(
-    conf: Settings, registry: Registry, workers: Callable[[int], list[str]], start: Start, shell: Tmux, mail: Mail
-) -> None:
-    workers(2)
-    start(NAME)
-    eventually(lambda: all_are(conf, "running", 2), but=lambda: states(conf))
-    kill(shell, "w01")
-    eventually(lambda: len(mail()) == 1, but=mail)
+def test_a_missing_agent_that_is_unregistered_ends_its_alert(scene: Scene) -> None:
+    scene.start_with(2)
+    scene.close("w01")
+    scene.tells(1)
 
-    registry.unregister("w01")
+    scene.registry.unregister("w01")
 
-    eventually(lambda: len(mail()) == 2, but=mail)
-    assert subjects(mail)[1] == "[CLEARED] agent 'w01': no longer registered"
-    assert not alerts.all_open(conf)
+    assert scene.tells(2)[1] == "[CLEARED] agent 'w01': no longer registered"
+    assert not alerts.all_open(scene.conf)
 
 
-def test_a_command_that_ends_is_told_with_how_it_ended_and_its_last_words(
-    conf: Settings, registry: Registry, start: Start, mail: Mail
-) -> None:
-    agents.open_agent(conf, registry, "other", command=FOREVER)
-    start(NAME)
-    agents.open_agent(conf, registry, "w01", command="echo disk on fire; exit 3")
+def test_a_command_that_ends_is_told_with_how_it_ended_and_its_last_words(scene: Scene) -> None:
+    scene.start_with(1)
 
-    eventually(lambda: len(mail()) == 1, but=mail)
+    agents.open_agent(scene.conf, scene.registry, "short", command="echo disk on fire; exit 3")
 
-    [message] = mail()
-    assert message.subject == "[ALERT] Registered agent 'w01' missing from tmux: its command ended with exit status 3"
-    assert message.body
-    assert "disk on fire" in (conf.home / message.body).read_text()
-    eventually(lambda: entry(registry, "w01").get("status") == "exited")
+    subject = "[ALERT] Registered agent 'short' missing from tmux: its command ended with exit status 3"
+    assert scene.tells(1) == [subject]
+    assert "disk on fire" in scene.body()
+    assert scene.entry("short")["status"] == "exited"
 
 
-def test_the_dead_are_removed_after_their_time_but_permanent_ones_never(
-    conf: Settings, registry: Registry, start: Start, shell: Tmux, mail: Mail
-) -> None:
-    for name in ("w00", "w01", "w02"):
-        agents.open_agent(conf, registry, name, command=FOREVER, permanent=name == "w01")
-    start(NAME, CMUX_MISSING_GRACE="1")
-    eventually(lambda: all_are(conf, "running", 3), but=lambda: states(conf))
+def test_the_dead_are_removed_after_their_time_but_permanent_ones_never(scene: Scene) -> None:
+    agents.open_agent(scene.conf, scene.registry, "for-ever", command=FOREVER, permanent=True)
+    scene.start_with(2, CMUX_MISSING_GRACE="1")
 
-    kill(shell, "w01", "w02")
+    scene.close("for-ever", "w01")
 
-    eventually(lambda: sorted(registry.snapshot().agents) == ["w00", "w01"], within_s=10)
-    assert entry(registry, "w01")["status"] == "missing"
-    eventually(lambda: [line["evidence"]["agent"] for line in removals(conf)] == ["w02"])
+    eventually(lambda: scene.ids() == ["for-ever", "w00"], 10, but=scene.ids)
+    assert scene.entry("for-ever")["status"] == "missing"
+    eventually(lambda: [line["evidence"]["agent"] for line in removals(scene.conf)] == ["w01"])
 
 
 def removals(conf: Settings) -> list[dict[str, Any]]:
     return [line for line in Journal(conf, NAME).entries() if line["event"] == "agent.removed"]
 
 
-def test_a_registration_shortly_before_its_window_is_not_missing(
-    conf: Settings, registry: Registry, start: Start, shell: Tmux, mail: Mail, cycles: Callable[[int], None]
-) -> None:
-    shell("new-session", "-d", "-s", "cmux", "-n", "other", *FOREVER)
-    start(NAME)
-    registry.register("early", {"window": "early"}, clock.now())
-    registry.register("never", {"window": "never"}, clock.now())
-    eventually(lambda: states(conf) == {"early": "settling", "never": "settling"}, but=lambda: states(conf))
+def test_a_registration_shortly_before_its_window_is_not_missing(scene: Scene) -> None:
+    scene.shell("new-session", "-d", "-s", "cmux", "-n", "other", *FOREVER)
+    scene.start()
+    scene.registry.register("early", {"window": "early"}, clock.now())
+    scene.registry.register("never", {"window": "never"}, clock.now())
+    scene.shows({"early": "settling", "never": "settling"})
 
-    shell("new-window", "-d", "-t", "=cmux:", "-n", "early", *FOREVER)
+    scene.open_again("early")
 
-    eventually(lambda: states(conf) == {"early": "running", "never": "missing"}, but=lambda: states(conf))
-    eventually(lambda: subjects(mail) == ["[ALERT] Registered agent 'never' missing from tmux"], but=mail)
-    assert entry(registry, "early")["pane_id"] == "%1"
+    scene.shows({"early": "running", "never": "missing"})
+    assert scene.tells(1) == ["[ALERT] Registered agent 'never' missing from tmux"]
+    assert scene.entry("early")["pane_id"] == "%1"
 
 
-def test_a_window_that_is_renamed_or_moved_stays_the_same_agent(
-    conf: Settings,
-    registry: Registry,
-    workers: Callable[[int], list[str]],
-    start: Start,
-    shell: Tmux,
-    mail: Mail,
-    cycles: Callable[[int], None],
-) -> None:
-    workers(2)
-    shell("new-session", "-d", "-s", "notes", *FOREVER)
-    start(NAME)
-    eventually(lambda: all_are(conf, "running", 2), but=lambda: states(conf))
+def test_a_window_that_is_renamed_or_moved_stays_the_same_agent(scene: Scene) -> None:
+    scene.start_with(2)
+    scene.shell("new-session", "-d", "-s", "notes", *FOREVER)
 
-    shell("rename-window", "-t", "=cmux:=w01", "better name")
-    shell("move-window", "-s", "=cmux:=better name", "-t", "=notes:")
+    scene.shell("rename-window", "-t", "=cmux:=w01", "better name")
+    scene.shell("move-window", "-s", "=cmux:=better name", "-t", "=notes:")
 
-    eventually(lambda: entry(registry, "w01")["window"] == "better name")
-    eventually(lambda: entry(registry, "w01")["session"] == "notes")
-    cycles(3)
-    assert states(conf)["w01"] == "running"
-    assert mail() == []
+    eventually(lambda: scene.entry("w01")["window"] == "better name")
+    eventually(lambda: scene.entry("w01")["session"] == "notes")
+    scene.cycles(3)
+    assert scene.states()["w01"] == "running"
+    assert scene.mail() == []
 
 
-def test_nothing_is_written_while_nothing_happens(
-    conf: Settings, workers: Callable[[int], list[str]], start: Start, cycles: Callable[[int], None]
-) -> None:
-    workers(3)
-    start(NAME)
-    cycles(2)
-    before = {path: path.stat().st_mtime_ns for path in written(conf)}
+def test_nothing_is_written_while_nothing_happens(scene: Scene) -> None:
+    scene.start_with(3)
+    scene.cycles(2)
+    before = {path: path.stat().st_mtime_ns for path in written(scene.conf)}
 
-    cycles(5)
+    scene.cycles(5)
 
-    assert {path: path.stat().st_mtime_ns for path in written(conf)} == before
+    assert {path: path.stat().st_mtime_ns for path in written(scene.conf)} == before
 
 
 def written(conf: Settings) -> Iterator[Path]:
     return (path for path in conf.state.rglob("*") if path.is_file() and path.parent.name != "status")
 
 
+def test_a_killed_service_repeats_and_forgets_nothing(scene: Scene) -> None:
+    scene.start_with(2)
+    agents.open_agent(scene.conf, scene.registry, "w02", command=FOREVER)
+    scene.close("w01")
+    scene.tells(1)
+    scene.kill()
+    scene.close("w02")
+
+    scene.start()
+
+    told = scene.tells(2)
+    assert told == [f"[ALERT] Registered agent '{name}' missing from tmux" for name in ("w01", "w02")]
+
+
 # -- could not look ---------------------------------------------------------------------------------------------------
 
 
-def lose_server(shell: Tmux) -> None:
-    os.kill(int(shell("display-message", "-p", "#{pid}")), signal.SIGKILL)
+def lose_server(scene: Scene) -> None:
+    os.kill(scene.server, signal.SIGKILL)
 
 
-def remove_socket(shell: Tmux) -> None:
-    Path(shell("display-message", "-p", "#{socket_path}")).unlink()
+def remove_socket(scene: Scene) -> None:
+    Path(scene.shell("display-message", "-p", "#{socket_path}")).unlink()
 
 
-def replace_server(shell: Tmux) -> None:
-    shell("kill-server")
-    eventually(lambda: is_started(shell))
+def replace_server(scene: Scene) -> None:
+    scene.shell("kill-server")
+    eventually(lambda: is_started(scene.shell))
 
 
 def is_started(shell: Tmux) -> bool:
@@ -373,71 +344,44 @@ def is_started(shell: Tmux) -> bool:
     ],
 )
 def test_a_server_that_is_lost_is_one_incident_and_nobody_counts_as_missing(
-    conf: Settings,
-    registry: Registry,
-    workers: Callable[[int], list[str]],
-    start: Start,
-    shell: Tmux,
-    mail: Mail,
-    cycles: Callable[[int], None],
-    fault: Callable[[Tmux], None],
-    what: str,
+    scene: Scene, fault: Callable[[Scene], None], what: str
 ) -> None:
-    workers(18)
-    start(NAME)
-    eventually(lambda: all_are(conf, "running", 18), within_s=10, but=lambda: states(conf))
-    server = int(shell("display-message", "-p", "#{pid}"))
+    names = scene.start_with(18)
+    server = scene.server
 
-    fault(shell)
+    fault(scene)
 
-    eventually(lambda: len(mail()) == 1, within_s=10, but=mail)
-    cycles(5)
-    [message] = mail()
-    assert what in message.subject
-    assert message.subject.endswith("18 agents unknown")
-    assert all_are(conf, "unknown", 18)
-    assert len(registry.snapshot().agents) == 18
-    assert not any("missing_since" in agent for agent in registry.snapshot().agents.values())
+    [subject] = scene.tells(1)
+    assert what in subject
+    assert subject.endswith("18 agents unknown")
+    assert scene.states() == dict.fromkeys(names, "unknown")
+    assert scene.ids() == names
+    assert not any("missing_since" in scene.entry(name) for name in names)
     if fault is remove_socket:
         os.kill(server, signal.SIGUSR1)
-        eventually(lambda: len(mail()) == 2, but=mail)
-        assert subjects(mail)[1].startswith("[CLEARED] tmux")
+        assert scene.tells(2)[1].startswith("[CLEARED] tmux")
 
 
-def test_a_server_that_does_not_answer_is_one_incident_and_one_clearing(
-    conf: Settings,
-    registry: Registry,
-    workers: Callable[[int], list[str]],
-    start: Start,
-    shell: Tmux,
-    mail: Mail,
-) -> None:
-    workers(2)
-    start(NAME)
-    eventually(lambda: all_are(conf, "running", 2), but=lambda: states(conf))
-    server = int(shell("display-message", "-p", "#{pid}"))
+def test_a_server_that_does_not_answer_is_one_incident_and_one_clearing(scene: Scene) -> None:
+    names = scene.start_with(2)
+    server = scene.server
 
     os.kill(server, signal.SIGSTOP)
     try:
-        eventually(lambda: len(mail()) == 1, within_s=15, but=mail)
-        assert "tmux server not answering since" in subjects(mail)[0]
-        assert detail(conf)["tmux"]["answer"] == "timeout"
+        eventually(lambda: len(scene.mail()) == 1, 20, but=scene.mail)
+        assert "tmux server not answering since" in scene.subjects()[0]
+        assert scene.detail()["tmux"]["answer"] == "timeout"
     finally:
         os.kill(server, signal.SIGCONT)
 
-    eventually(lambda: len(mail()) == 2, but=mail)
-    assert subjects(mail)[1].startswith("[CLEARED] tmux")
-    eventually(lambda: all_are(conf, "running", 2), but=lambda: states(conf))
-    assert not any("missing_since" in agent for agent in registry.snapshot().agents.values())
+    assert scene.tells(2)[1].startswith("[CLEARED] tmux")
+    scene.shows(dict.fromkeys(names, "running"))
+    assert not any("missing_since" in scene.entry(name) for name in names)
 
 
-def test_a_server_that_does_not_answer_keeps_nobody_from_ending(
-    conf: Settings, workers: Callable[[int], list[str]], start: Start, shell: Tmux, cycles: Callable[[int], None]
-) -> None:
-    workers(1)
-    service = start(NAME)
-    cycles(1)
-    server = int(shell("display-message", "-p", "#{pid}"))
+def test_a_server_that_does_not_answer_keeps_nobody_from_ending(scene: Scene) -> None:
+    scene.start_with(1)
+    service, server = scene.running[0], scene.server
     os.kill(server, signal.SIGSTOP)
     try:
         eventually(lambda: clients_of(service.pid))
@@ -452,97 +396,59 @@ def clients_of(pid: int) -> list[int]:
     return [each.pid for each in processes.table().values() if each.ppid == pid and each.name.startswith("tmux")]
 
 
-def test_without_tmux_the_others_are_followed_and_it_is_said(
-    conf: Settings, environ: dict[str, str], registry: Registry, start: Start, tmp_path: Path, mail: Mail
-) -> None:
-    registry.register("over-http", {}, clock.now())
+def test_without_tmux_the_others_are_followed_and_it_is_said(scene: Scene, tmp_path: Path) -> None:
+    scene.registry.register("over-http", {}, clock.now())
     (tmp_path / "bin").mkdir()
 
-    start(NAME, PATH=str(tmp_path / "bin"))
+    scene.start(PATH=str(tmp_path / "bin"))
 
-    eventually(lambda: states(conf) == {"over-http": "registered"}, but=lambda: states(conf))
-    assert detail(conf)["tmux"]["answer"] == "absent"
-    assert "apt install tmux" in detail(conf)["tmux"]["reason"]
-    assert mail() == []
+    scene.shows({"over-http": "registered"})
+    assert scene.detail()["tmux"]["answer"] == "absent"
+    assert "apt install tmux" in scene.detail()["tmux"]["reason"]
+    assert scene.mail() == []
 
 
 # -- heartbeats, registry, mailbox ------------------------------------------------------------------------------------
 
 
-def test_who_is_silent_for_longer_than_his_ttl_is_stale_once(
-    conf: Settings, registry: Registry, start: Start, mail: Mail, cycles: Callable[[int], None]
-) -> None:
-    registry.register("beating", {"ttl": 0.6}, clock.now())
-    registry.register("patient", {"ttl": 3600}, clock.now())
-    start(NAME)
+def test_who_is_silent_for_longer_than_his_ttl_is_stale_once(scene: Scene) -> None:
+    scene.registry.register("beating", {"ttl": 0.6}, clock.now())
+    scene.registry.register("patient", {"ttl": 3600}, clock.now())
+    scene.start()
 
-    stale = {"beating": "stale", "patient": "registered"}
-    eventually(lambda: states(conf) == stale, within_s=15, but=lambda: states(conf))
-    eventually(lambda: len(mail()) == 1, but=mail)
-    cycles(3)
-    assert len(mail()) == 1
-    assert "Agent 'beating' is stale" in subjects(mail)[0]
+    scene.shows({"beating": "stale", "patient": "registered"}, within_s=15)
+    assert "Agent 'beating' is stale" in scene.tells(1)[0]
 
-    files.replace(agents.heartbeats_path(conf), json.dumps({"beating": {"at": "2999-01-01T00:00:00+00:00"}}).encode())
+    beat = {"beating": {"at": "2999-01-01T00:00:00+00:00"}}
+    files.replace(agents.heartbeats_path(scene.conf), json.dumps(beat).encode())
 
-    eventually(lambda: len(mail()) == 2, but=mail)
-    assert "heard of again" in subjects(mail)[1]
+    assert "heard of again" in scene.tells(2)[1]
 
 
-def test_a_registry_that_is_none_is_restored_and_told_once(
-    conf: Settings, registry: Registry, start: Start, mail: Mail, cycles: Callable[[int], None]
-) -> None:
-    registry.register("kept", {}, clock.now())
-    start(NAME)
-    cycles(1)
+def test_a_registry_that_is_none_is_restored_and_told_once(scene: Scene) -> None:
+    scene.registry.register("kept", {}, clock.now())
+    scene.start()
+    scene.cycles(1)
 
-    conf.registry.write_text("{ this is no JSON")
+    scene.conf.registry.write_text("{ this is no JSON")
 
-    eventually(lambda: len(mail()) == 1, but=mail)
-    cycles(3)
-    assert len(mail()) == 1
-    assert subjects(mail) == ["[ALERT] agent_registry.json was no registry; its last good copy was restored, 1 agent"]
-    assert list(registry.snapshot().agents) == ["kept"]
+    what = "[ALERT] agent_registry.json was no registry; its last good copy was restored, 1 agent"
+    assert scene.tells(1) == [what]
+    assert scene.ids() == ["kept"]
 
 
-def test_lines_of_the_mailbox_that_are_no_messages_are_told_with_their_numbers(
-    conf: Settings, start: Start, cycles: Callable[[int], None]
-) -> None:
-    conf.mailbox.parent.mkdir(mode=0o700)
-    conf.mailbox.write_text("garbage\n[2026-01-31T18:54:00+05:30] cmux:a -> cmux:nobody: hello\n")
-    start(NAME)
+def test_lines_of_the_mailbox_that_are_no_messages_are_told_with_their_numbers(scene: Scene) -> None:
+    mailbox = scene.conf.mailbox
+    mailbox.parent.mkdir(mode=0o700)
+    mailbox.write_text("garbage\n[2026-01-31T18:54:00+05:30] cmux:a -> cmux:nobody: hello\n")
+    scene.start()
 
-    eventually(lambda: "mailbox: line 1 cannot be read as a message" in conf.mailbox.read_text())
-    cycles(2)
-    assert conf.mailbox.read_text().startswith("garbage\n")
-    assert conf.mailbox.read_text().count("cannot be read") == 1
-    assert detail(conf)["mailbox"]["unparsable"] == 1
-    assert detail(conf)["mailbox"]["undelivered"] >= 1
-
-
-def test_a_killed_service_repeats_and_forgets_nothing(
-    conf: Settings,
-    registry: Registry,
-    workers: Callable[[int], list[str]],
-    start: Start,
-    shell: Tmux,
-    mail: Mail,
-    cycles: Callable[[int], None],
-) -> None:
-    workers(3)
-    first = start(NAME)
-    eventually(lambda: all_are(conf, "running", 3), but=lambda: states(conf))
-    kill(shell, "w01")
-    eventually(lambda: len(mail()) == 1, but=mail)
-    first.kill()
-    first.wait()
-    kill(shell, "w02")
-
-    start(NAME)
-
-    eventually(lambda: len(mail()) == 2, but=mail)
-    cycles(3)
-    assert subjects(mail) == [f"[ALERT] Registered agent '{name}' missing from tmux" for name in ("w01", "w02")]
+    eventually(lambda: "mailbox: line 1 cannot be read as a message" in mailbox.read_text())
+    scene.cycles(2)
+    assert mailbox.read_text().startswith("garbage\n")
+    assert mailbox.read_text().count("cannot be read") == 1
+    assert scene.detail()["mailbox"]["unparsable"] == 1
+    assert scene.detail()["mailbox"]["undelivered"] >= 1
 
 
 # -- races ------------------------------------------------------------------------------------------------------------
@@ -561,38 +467,28 @@ def observed(service: RegistryService) -> Mapping[str, Any]:
 
 
 def test_who_is_ended_on_purpose_while_tmux_is_being_looked_at_is_no_alert(
-    conf: Settings,
-    registry: Registry,
-    workers: Callable[[int], list[str]],
-    service: RegistryService,
-    mail: Mail,
-    monkeypatch: pytest.MonkeyPatch,
+    scene: Scene, service: RegistryService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    workers(2)
+    opened = [agents.open_agent(scene.conf, scene.registry, name, command=FOREVER) for name in ("w00", "w01")]
     observed(service)
     look = tmux.observe
 
     def end_and_look(*args: Any, **kwargs: Any) -> Seen | Unknown:
-        if "w00" in registry.snapshot().agents:
-            registry.update("w00", {"expected": "stopped"})
-            tmux.end_window(conf, entry(registry, "w00")["window_id"])
+        scene.registry.update("w00", {"expected": "stopped"})
+        tmux.end_window(scene.conf, opened[0]["window_id"])
         return look(*args, **kwargs)
 
     monkeypatch.setattr(tmux, "observe", end_and_look)
 
     assert observed(service)["w00"]["state"] == "stopped"
-    assert mail() == []
+    assert scene.mail() == []
 
 
 def test_who_is_opened_while_tmux_is_being_looked_at_is_not_missing(
-    conf: Settings,
-    registry: Registry,
-    workers: Callable[[int], list[str]],
-    service: RegistryService,
-    mail: Mail,
-    monkeypatch: pytest.MonkeyPatch,
+    scene: Scene, service: RegistryService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    workers(1)
+    conf, registry = scene.conf, scene.registry
+    agents.open_agent(conf, registry, "w00", command=FOREVER)
     observed(service)
     look = tmux.observe
     registry.register("again", {}, clock.now())
@@ -613,7 +509,7 @@ def test_who_is_opened_while_tmux_is_being_looked_at_is_not_missing(
         "new": "running",
         "again": "running",
     }
-    assert mail() == []
+    assert scene.mail() == []
 
 
 # -- parts ------------------------------------------------------------------------------------------------------------
