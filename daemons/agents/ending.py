@@ -86,14 +86,10 @@ def _panes_of(agent_id: str, sighting: Sighting, observation: Seen | Unknown) ->
 
 def _identity(pane: Pane) -> Identity | None:
     """The process of *pane*, if the pid still means a child of that tmux server."""
-    server_pid = pane.server.partition("@")[0]
-    held = processes.Handle.open(pane.pid, lambda process: str(process.ppid) == server_pid) if not pane.dead else None
-    if held is None:
+    process, identity = processes.read(pane.pid), processes.identify(pane.pid)
+    if pane.dead or process is None or identity is None or process.started != identity.started:
         return None
-    try:
-        return held.identity
-    finally:
-        held.close()
+    return identity if str(process.ppid) == pane.server.partition("@")[0] else None
 
 
 class _Marked:
