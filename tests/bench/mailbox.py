@@ -52,18 +52,26 @@ def ours(folder: Path) -> Callable[[], object]:
     return lambda: box.post(message, timeout_s=60)
 
 
-def worker(kind: str, folder: str, begin: str, seconds: str) -> None:
+def worker(kind: str, folder: str, seconds: str) -> None:
+    """Warm up, say so, wait for the word, write as fast as it goes, say how much that was."""
     write = {"bare": bare, "ours": ours}[kind](Path(folder))
-    clock.wait_until(lambda: clock.monotonic() >= float(begin), within_s=30, every_s=0.001)
-    print(_counted(write, float(begin) + float(seconds)))
+    write()
+    print("ready", flush=True)
+    sys.stdin.readline()
+    print(_counted(write, clock.monotonic() + float(seconds)))
 
 
 def rate(kind: str, writers: int, folder: Path, seconds: float) -> float:
     """Lines a second by *writers* processes together."""
-    begin = clock.monotonic() + 0.2 + 0.12 * writers
     code = "import sys; from tests.bench.mailbox import worker; worker(*sys.argv[1:])"
-    command = [sys.executable, "-c", code, kind, str(folder), str(begin), str(seconds)]
-    children = [subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE) for _ in range(writers)]
+    command = [sys.executable, "-c", code, kind, str(folder), str(seconds)]
+    pipe = subprocess.PIPE
+    children = [subprocess.Popen(command, env=ENVIRONMENT, stdin=pipe, stdout=pipe, text=True) for _ in range(writers)]
+    for child in children:
+        if child.stdout is None or child.stdout.readline() != "ready\n":
+            raise RuntimeError(f"a writer of {kind} did not start")
+    for child in children:
+        print("go", file=child.stdin, flush=True)
     return sum(int(child.communicate()[0]) for child in children) / seconds
 
 
