@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -45,11 +46,10 @@ def free_port() -> int:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
-    """An empty home. Its path is short enough for the sockets in it."""
-    folder = tmp_path / "home"
-    folder.mkdir()
-    return folder.resolve()
+def home() -> Iterator[Path]:
+    """An empty home, gone afterwards. Its path is short enough for the sockets in it; that of `tmp_path` is not."""
+    with tempfile.TemporaryDirectory(prefix="cmux-test-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder).resolve()
 
 
 @pytest.fixture
