@@ -19,7 +19,7 @@ from tests.conftest import eventually
 PRELUDE = """
 import os, signal, socket, subprocess, sys, threading, time
 
-# Nothing planted outlives its test for long, not even where the test was killed: a chain that forks on is hard to catch.
+# Nothing planted outlives a test that was killed for long: a chain that forks on is hard to catch.
 _until = time.monotonic() + 300
 _real_fork = os.fork
 def _mortal_fork():
