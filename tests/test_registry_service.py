@@ -471,14 +471,14 @@ def test_who_is_ended_on_purpose_while_tmux_is_being_looked_at_is_no_alert(
 ) -> None:
     opened = [agents.open_agent(scene.conf, scene.registry, name, command=FOREVER) for name in ("w00", "w01")]
     observed(service)
-    look = tmux.observe
+    look = tmux.observe_places
 
     def end_and_look(*args: Any, **kwargs: Any) -> Seen | Unknown:
         scene.registry.update("w00", {"expected": "stopped"})
         tmux.end_window(scene.conf, opened[0]["window_id"])
         return look(*args, **kwargs)
 
-    monkeypatch.setattr(tmux, "observe", end_and_look)
+    monkeypatch.setattr(tmux, "observe_places", end_and_look)
 
     assert observed(service)["w00"]["state"] == "stopped"
     assert scene.mail() == []
@@ -490,7 +490,7 @@ def test_who_is_opened_while_tmux_is_being_looked_at_is_not_missing(
     conf, registry = scene.conf, scene.registry
     agents.open_agent(conf, registry, "w00", command=FOREVER)
     observed(service)
-    look = tmux.observe
+    look = tmux.observe_places
     registry.register("again", {}, clock.now())
 
     def look_and_open(*args: Any, **kwargs: Any) -> Seen | Unknown:
@@ -501,7 +501,7 @@ def test_who_is_opened_while_tmux_is_being_looked_at_is_not_missing(
         agents.open_agent(conf, registry, "again", command=FOREVER)
         return seen
 
-    monkeypatch.setattr(tmux, "observe", look_and_open)
+    monkeypatch.setattr(tmux, "observe_places", look_and_open)
 
     assert list(observed(service)) == ["w00"]
     assert {agent_id: seen["state"] for agent_id, seen in observed(service).items()} == {

@@ -198,6 +198,17 @@ def test_the_answer_agrees_with_libtmux(conf: Settings, shell: Tmux) -> None:
     assert ours == {row(pane) for pane in oracle.panes}
 
 
+def test_places_are_all_but_what_panes_show(conf: Settings, shell: Tmux) -> None:
+    tmux.open_window(conf, "worker-a", command=FOREVER, suite="suite-1")
+    shell("new-session", "-d", "-s", "notes", *FOREVER)
+
+    places = tmux.observe_places(conf)
+
+    assert places == dataclasses.replace(
+        seen(conf), panes=tuple(dataclasses.replace(pane, command="", title="") for pane in seen(conf).panes)
+    )
+
+
 def test_a_server_without_sessions_is_seen_to_hold_nothing(conf: Settings, shell: Tmux) -> None:
     shell("new-session", "-d", "-s", "notes", *FOREVER, ";", "set-option", "-s", "exit-empty", "off")
     shell("kill-session", "-t", "=notes")

@@ -51,7 +51,7 @@ class Looker:
         return looked
 
     def _once(self, entries: Entries) -> Looked:
-        observation = tmux.observe(self._conf, give_up=self._give_up)
+        observation = tmux.observe_places(self._conf, give_up=self._give_up)
         look = Look(self._conf, observation)
         return Looked(observation, {agent_id: look.at(agent_id, entry) for agent_id, entry in entries.items()})
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from daemons.tmux.command import Kind, TmuxUnavailable, Unknown
 from daemons.tmux.ending import end_pane, end_session, end_window, release_server
-from daemons.tmux.look import Pane, Seen, last_lines, observe
+from daemons.tmux.look import Pane, Seen, last_lines, observe, observe_places
 from daemons.tmux.opening import Command, NameTaken, open_window, place
 from daemons.tmux.typing import attach_command, send_text
 
@@ -31,6 +31,7 @@ __all__ = [
     "end_window",
     "last_lines",
     "observe",
+    "observe_places",
     "open_window",
     "place",
     "release_server",

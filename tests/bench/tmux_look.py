@@ -51,7 +51,7 @@ def calls(conf: Settings) -> Mapping[str, Callable[[], object]]:
     bare = ["tmux", "-L", str(conf.tmux_socket), "list-panes", "-a", "-F", "#{pane_id}"]
     return {
         "bare list": lambda: subprocess.run(bare, capture_output=True, check=True),
-        "observe": lambda: tmux.observe(conf),
+        "observe": lambda: tmux.observe_places(conf),
         "libtmux": lambda: list(libtmux.Server(socket_name=conf.tmux_socket).panes),
     }
 
@@ -69,7 +69,7 @@ def medians_ms(conf: Settings) -> dict[str, float]:
 def server_ms(conf: Settings, server: int) -> float:
     before = used_s(server)
     for _ in range(5 * ROUNDS):
-        tmux.observe(conf)
+        tmux.observe_places(conf)
     return (used_s(server) - before) * 1000 / (5 * ROUNDS)
 
 
