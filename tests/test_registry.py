@@ -537,6 +537,27 @@ def test_an_edit_that_lands_between_our_read_and_our_write_is_merged(
     assert strays(path) == []
 
 
+def test_an_editor_who_read_while_another_edit_was_being_merged_does_not_undo_it(
+    registry: Registry, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.register("a", {}, NOW)
+    first = jq(path, ".first = {}")
+    seen: list[bytes] = []
+
+    def editors(step: str) -> None:
+        if step == "replace.prepared" and not seen:
+            mv(path, first)
+        if step == "exchange.done" and not seen:  # for an instant the file is ours alone, and an editor reads it
+            seen.append(jq(path, ".second = {}"))
+
+    monkeypatch.setattr(files, "reached", editors)
+    registry.register("b", {}, NOW)
+    mv(path, seen[0])
+    registry.settle()
+
+    assert set(on_disk(path)) == {"a", "b", "first", "second"}
+
+
 def test_a_stale_copy_that_lands_on_our_change_gets_it_again(registry: Registry, path: Path) -> None:
     registry.register("old", {"n": 1}, NOW)
     stale = jq(path, ".hand = {}")

@@ -345,9 +345,12 @@ class Registry:
         """
         base = start.version
         edited = {agent_id: base.table.row(agent_id) for agent_id in changes if agent_id not in start.amends}
-        published, body, done, merged = self._exchange(base, changes)
+        published, body, done, overtaken = self._exchange(base, changes)
+        is_merged = overtaken is not None
         # Before the sync, so that one flush covers both names; a failed one takes both back.
-        copied = not merged and start.trouble is None and done.came_out is not None and _moved(done.aside, self._good)
+        copied = (
+            not is_merged and start.trouble is None and done.came_out is not None and _moved(done.aside, self._good)
+        )
         try:
             files.sync_dir(done.path.parent)
         except StorageError:
@@ -357,7 +360,7 @@ class Registry:
             self._recent.record(done.placed, done.came_out, changes, edited)
         else:
             files.discard(done.aside)
-            self._copy_and_note(done.placed, body, edited)
+            self._copy_and_note(done.placed, body, {**(overtaken or {}), **edited})
         self._take(Version(published, done.identity()))
 
     def _take_back(self, done: Swap, base: Version, *, copied: bool) -> None:
@@ -367,10 +370,14 @@ class Registry:
             self._copy_and_note(None, base.table.body(), {})
         done.undo()
 
-    def _exchange(self, base: Version, changes: Changes) -> tuple[Table, bytes, Swap, bool]:
+    def _exchange(self, base: Version, changes: Changes) -> tuple[Table, bytes, Swap, dict[str, Row | None] | None]:
+        """Exchange until nobody came between. What is published, and where that took a merge, what it replaced of the
+        versions that stood there for an instant: an editor may have read one, and its copy must not undo the merge.
+        """
         path, mode = self._target()
         agents, expected = base.table.with_changes(changes), base.content
         before: Swap | None = None
+        overtaken: dict[str, Row | None] | None = None
         for _ in range(_EXCHANGES):
             body = _within_limit(agents.body())
             try:
@@ -384,8 +391,10 @@ class Registry:
             if done.came_out == expected:
                 break
             before, expected = done, done.placed
-            agents = self._merged(base.table, changes, done.aside) or agents
-        return agents, body, done, before is not None
+            merged = self._merged(base.table, changes, done.aside) or agents
+            overtaken = {**agents.differing(merged), **(overtaken or {})}
+            agents = merged
+        return agents, body, done, overtaken
 
     def _target(self) -> tuple[Path, int]:
         """Where to publish, and with which mode. A rename would replace a symbolic link by a file: follow it."""

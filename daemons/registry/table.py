@@ -125,6 +125,13 @@ class Table:
                 entries[agent_id], lines[agent_id] = row
         return Table(entries, lines)
 
+    def differing(self, other: Table) -> dict[str, Row | None]:
+        """The rows of this table that say something else in *other*; None for an agent that is only there."""
+        agents = [*self.lines, *(agent_id for agent_id in other.lines if agent_id not in self.lines)]
+        return {
+            agent_id: self.row(agent_id) for agent_id in agents if self.lines.get(agent_id) != other.lines.get(agent_id)
+        }
+
 
 def render(agent_id: str, entry: Entry) -> Row:
     """The row of an entry, as everybody will read it. InvalidAgent when it holds what JSON can't, or too much."""
