@@ -568,6 +568,19 @@ def test_who_is_meant_to_be_stopped_is_no_riddle_when_tmux_is_gone_with_him(
     assert keeping.expired(conf, {"a": {**stopped, "status": "ending"}}, {"a": verdict}, NOW) == {}
 
 
+def test_who_was_proven_gone_is_no_riddle_when_tmux_goes_too(conf: Settings, mono: Callable[[float], None]) -> None:
+    since = clock.stamp(NOW)
+    later = NOW + timedelta(days=2)
+
+    for status in ("missing", "exited"):
+        gone = {**BOUND, "status": status, "missing_since": since}
+        verdict = judged(Judge(conf), gone, Sighting("unknown", "no server"), later)
+        assert (verdict.state, verdict.is_known) == (status, False)
+        assert keeping.changes({"a": gone}, {"a": verdict}, later) == {}
+        mono(1000)
+        assert keeping.expired(conf, {"a": gone}, {"a": verdict}, later) == {}
+
+
 def test_an_ending_that_was_not_finished_is_finished(conf: Settings, mono: Callable[[float], None]) -> None:
     judge = Judge(conf)
     ending = {**BOUND, "expected": "stopped", "status": "ending"}

@@ -82,5 +82,6 @@ def _is_over(conf: Settings, entry: Mapping[str, Any], verdict: Verdict, now: da
     since = moment(entry.get("missing_since"))
     if since is None or entry.get("permanent") is True:
         return False
-    is_absent = verdict.state in (*ABSENT, "stopped") or (verdict.state == "stale" and verdict.pane is None)
+    is_gone = verdict.state in ABSENT and verdict.is_known  # when tmux can't be asked, nobody is removed
+    is_absent = is_gone or verdict.state == "stopped" or (verdict.state == "stale" and verdict.pane is None)
     return is_absent and (now - since).total_seconds() > conf.missing_grace_s

@@ -87,7 +87,9 @@ class Judge:
                 return "stopped", f"meant to be stopped; {sighting.evidence}"
             if sighting.state == "gone":
                 return self._gone(agent_id, entry, sighting, mono)
-            return ("exited" if sighting.state == "exited" else "unknown"), sighting.evidence
+            if sighting.state == "unknown":
+                return _unknown(entry, sighting)
+            return "exited", sighting.evidence
         silence = self._silence(agent_id, entry, sighting, beat, now, mono)
         if silence:
             return "stale", silence
@@ -127,6 +129,14 @@ class Judge:
         if mono - silent_since < max(BEATS_BEHIND_S, min(float(ttl_s), STALE_BELIEVED_AFTER_S)):
             return None
         return f"neither heartbeat nor output since {clock.stamp(heard)}; its ttl is {ttl_s:g} s"
+
+
+def _unknown(entry: Mapping[str, Any], sighting: Sighting) -> tuple[State, str]:
+    """Who was proven gone before stays so: nothing that tmux could say now would bring that life back."""
+    status = entry.get("status")
+    if "missing_since" in entry and status in ABSENT:
+        return ("exited" if status == "exited" else "missing"), f"gone since {entry['missing_since']}"
+    return "unknown", sighting.evidence
 
 
 def moment(value: object) -> datetime | None:

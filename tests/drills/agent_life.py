@@ -174,7 +174,8 @@ class Life(RuleBasedStateMachine):
         elif lives is False:
             assert state in ("missing", "exited"), f"{name}: {state}"
         else:
-            assert state in ("unknown", "registered"), f"{name}: {state}"
+            was_gone = state in ("missing", "exited") and is_told_missing
+            assert was_gone or state in ("unknown", "registered"), f"{name}: {state}"
         if state in ("missing", "exited"):
             assert is_told_missing, f"{name} is {state} and nobody was told"
         if state in ("running", "registered"):
