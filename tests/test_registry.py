@@ -537,22 +537,26 @@ def test_an_edit_that_lands_between_our_read_and_our_write_is_merged(
     assert strays(path) == []
 
 
+@pytest.mark.parametrize("lands", ["before the merge", "after it"])
 def test_an_editor_who_read_while_another_edit_was_being_merged_does_not_undo_it(
-    registry: Registry, path: Path, monkeypatch: pytest.MonkeyPatch
+    registry: Registry, path: Path, monkeypatch: pytest.MonkeyPatch, lands: str
 ) -> None:
     registry.register("a", {}, NOW)
     first = jq(path, ".first = {}")
-    seen: list[bytes] = []
+    second: list[bytes] = []
 
     def editors(step: str) -> None:
-        if step == "replace.prepared" and not seen:
+        if step == "replace.prepared" and not second:
             mv(path, first)
-        if step == "exchange.done" and not seen:  # for an instant the file is ours alone, and an editor reads it
-            seen.append(jq(path, ".second = {}"))
+        if step == "exchange.done" and not second:  # for an instant the file is ours alone, and an editor reads it
+            second.append(jq(path, ".second = {}"))
+            if lands == "before the merge":
+                mv(path, second[0])
 
     monkeypatch.setattr(files, "reached", editors)
     registry.register("b", {}, NOW)
-    mv(path, seen[0])
+    if lands == "after it":
+        mv(path, second[0])
     registry.settle()
 
     assert set(on_disk(path)) == {"a", "b", "first", "second"}

@@ -274,7 +274,7 @@ class Registry:
         self._take(version)
         return _Start(version)
 
-    def _undone_by(self, theirs: Table, last: Publication | None) -> Changes:
+    def _undone_by(self, theirs: Table, last: Publication | None) -> dict[str, Row | None]:
         """What a copy from before the last seconds' changes undid: those changes again.
 
         An agent is undone when *theirs* shows for it exactly what a change of the last seconds replaced.
@@ -283,7 +283,7 @@ class Registry:
         published = self._as_published(last) if last and replaced else None
         if published is None:
             return {}
-        undone = {}
+        undone: dict[str, Row | None] = {}
         for agent_id, was in replaced.items():
             now, ours = theirs.row(agent_id), published.row(agent_id)
             if fingerprint(now) in was and fingerprint(now) != fingerprint(ours):
@@ -391,7 +391,7 @@ class Registry:
             if done.came_out == expected:
                 break
             before, expected = done, done.placed
-            merged = self._merged(base.table, changes, done.aside) or agents
+            merged = self._merged(base.table, changes, done.aside, agents, overtaken or {}) or agents
             overtaken = {**agents.differing(merged), **(overtaken or {})}
             agents = merged
         return agents, body, done, overtaken
@@ -407,12 +407,18 @@ class Registry:
         real = Path(os.path.realpath(self.path))
         return real, stat.S_IMODE(real.stat().st_mode) if real.exists() else 0o600
 
-    def _merged(self, base: Table, changes: Changes, aside: Path) -> Table | None:
-        """What an editor put there (it is in *aside* now) with our changes; None when it is no registry."""
+    def _merged(
+        self, base: Table, changes: Changes, aside: Path, ours: Table, overtaken: Mapping[str, Row | None]
+    ) -> Table | None:
+        """What an editor put there (it is in *aside* now) with our changes; None when it is no registry.
+
+        *ours* is what we had there before, *overtaken* what that replaced a moment ago: the editor may have read it.
+        """
         theirs = self._theirs(aside)
         if theirs is None:
             return None
         amends = self._undone_by(theirs, self._recent.last())
+        amends |= {name: ours.row(name) for name, row in overtaken.items() if theirs.row(name) == row}
         log.info("registry.edit_merged", agents=len(theirs.entries), amended=len(amends))
         theirs = theirs.with_changes(amends)
         return theirs.with_changes(table.rebase(changes, base, theirs))
