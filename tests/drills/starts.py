@@ -77,8 +77,9 @@ def round_of(conf: Settings, number: int, chance: random.Random) -> list[str]:
     report = start.start(conf)
     if not report.healthy:
         wrong.append(f"not healthy: {report.problem}")
-    if (there := members(conf)) != set(pids(conf).values()):
-        extra = [processes.describe(pid) for pid in there ^ set(pids(conf).values())]
+    # One that was killed a moment ago may be on its way back; one that is doubled stays.
+    if not clock.wait_until(lambda: members(conf) == set(pids(conf).values()), within_s=3):
+        extra = [processes.describe(pid) for pid in members(conf) ^ set(pids(conf).values())]
         wrong.append(f"doubled, or not ours: {extra}")
     ended = stop.stop(conf)
     if not ended.proven:
