@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from daemons import processes, suite, supervisor
+from daemons import processes, stop, suite, supervisor
 from daemons.settings import Settings
 from daemons.suite import Record
 from daemons.supervisor import Rpc, SupervisorDown
@@ -33,10 +33,8 @@ def launch(conf: Settings, environ: dict[str, str], tmp_path: Path) -> Iterator[
         )
 
     yield launcher
-    if record := suite.running(conf):
-        os.kill(record.supervisord.pid, signal.SIGTERM)
-        eventually(lambda: not Rpc(conf).poke() and suite.running(conf) is None, within_s=20)
-        processes.remove_cgroup(Path(record.cgroup or "/none"))
+    # Not a bare SIGTERM: programs that were forked a moment ago lose theirs at exec, and cost 5 s each.
+    stop.stop(conf)
 
 
 @pytest.fixture
