@@ -123,7 +123,8 @@ SHAPES: tuple[Shape, ...] = (
         "a deaf worker that its leader leaves behind",
         **ours(
             "signal.signal(signal.SIGTERM, lambda *_: os._exit(0))\n"
-            "fork(lambda: (ignore(signal.SIGTERM), say('ours'), forever()), detach=True); say('ours-leader'); forever()",
+            "fork(lambda: (ignore(signal.SIGTERM), say('ours'), forever()), detach=True)\n"
+            "say('ours-leader'); forever()",
             "ours",
             "ours-leader",
         ),
@@ -224,7 +225,8 @@ SHAPES: tuple[Shape, ...] = (
     Shape(
         "a unix socket",
         **ours(
-            "made = socket.socket(socket.AF_UNIX); made.bind(sys.argv[1] + '.sock'); made.listen(); say('ours'); forever()"
+            "made = socket.socket(socket.AF_UNIX); made.bind(sys.argv[1] + '.sock'); made.listen()\n"
+            "say('ours'); forever()"
         ),
     ),
     Shape(

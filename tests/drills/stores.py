@@ -1,8 +1,9 @@
 """The drills on registry, mailbox, journal and alerts.
 
-syscalls ROUNDS: every file system call of every operation, killed and failed; ROUNDS at most.
+syscalls ROUNDS: every file system call of every operation, killed and failed; about ROUNDS of them.
 powercut ROUNDS: an ext4 that loses its power, ROUNDS times for each store.
 fulldisk ROUNDS: bytes and inodes used up and freed.
+registry-kills KILLS: writers of the registry killed at random instants.
 machine STEPS: registry and mailbox against a model, with crashes, rotation and clock jumps.
 kills ROUNDS: mailbox writers and readers killed at random instants, ROUNDS times each.
 alert-kills ROUNDS: alerts killed at every step once, and ROUNDS stories at random.
@@ -17,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.drills import alert_kills, fulldisk, kills, powercut, syscalls
+from tests.drills import alert_kills, fulldisk, kills, powercut, registry_kills, syscalls
 from tests.drills.operations import CARELESS, OPERATIONS
 from tests.drills.report import Report
 
@@ -89,7 +90,19 @@ def run_machine(steps: int, _folder: Path) -> Report:
     return report
 
 
+def run_registry_kills(kills: int, folder: Path) -> Report:
+    """*kills* kills of registry writers; the careless control must lose something."""
+    report = Report("registry-kills")
+    wrong = registry_kills.kill(folder / "home", kills, kills, registry_kills.with_the_registry)
+    for number in range(kills):
+        report.count("registry", wrong[number] if number < len(wrong) else "")
+    lost = registry_kills.kill(folder / "careless", min(kills, 60), kills, registry_kills.carelessly)
+    report.count_control("careless", lost[0] if lost else "")
+    return report
+
+
 DRILLS = {
+    "registry-kills": Drill(run_registry_kills),
     "syscalls": Drill(run_syscalls),
     "powercut": Drill(run_powercut, mounts=True),
     "fulldisk": Drill(run_fulldisk, mounts=True),
