@@ -13,7 +13,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,8 +141,8 @@ class _Kept:
         self.fd = fd
         self.inode = os.fstat(fd).st_ino
 
-    def __del__(self) -> None:
-        os.close(self.fd)
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:
+        close(self.fd)  # handed in: at the end of the program, `os` may be gone before us
 
 
 class LineFile:
@@ -288,27 +288,32 @@ def _write_whole(fd: int, size: int, line: bytes) -> None:
 
 def _mended(fd: int, found: os.stat_result, note: int, path: Path) -> int:
     """Make *fd* end with a whole line: cut half a line of ours, end a stranger's. Its size then."""
-    size = _without_half_a_line(fd, found, note, path)
-    if size and os.pread(fd, 1, size - 1) != b"\n":
-        files.write_all(fd, b"\n")
-        size += 1
-    return size
-
-
-def _without_half_a_line(fd: int, found: os.stat_result, note: int, path: Path) -> int:
     size = found.st_size
+    if size == 0 or os.pread(fd, 1, size - 1) == b"\n":
+        return size
+    start = _start_of_half_a_line(fd, found, note)
+    if start is None:
+        files.write_all(fd, b"\n")
+        return size + 1
+    _cut(fd, start, size, note, path)
+    return start
+
+
+def _start_of_half_a_line(fd: int, found: os.stat_result, note: int) -> int | None:
+    """Where the line began that its killed writer left unfinished; None when the tail is a stranger's."""
     inode, start, length = _read_note(note)
-    if inode != found.st_ino or not start < size < start + length:
-        return size
-    rest = os.pread(fd, size - start, start)
-    if b"\n" in rest:  # a stranger wrote behind it: his line is not ours to cut
-        return size
+    if inode != found.st_ino or not start < found.st_size < start + length:
+        return None
+    # With a newline in it, a stranger wrote behind it: his line is not ours to cut.
+    return None if b"\n" in os.pread(fd, found.st_size - start, start) else start
+
+
+def _cut(fd: int, start: int, size: int, note: int, path: Path) -> None:
+    shown = text.mask(text.decode(os.pread(fd, min(200, size - start), start)))
     os.ftruncate(fd, start)
     _take_note(note, 0, 0, 0)
-    shown = text.mask(text.decode(rest[:200]))
-    log.warning("lines.torn_tail_cut", file=str(path), bytes=len(rest), starts_with=shown)
+    log.warning("lines.torn_tail_cut", file=str(path), bytes=size - start, starts_with=shown)
     files.reached("lines.cut")
-    return start
 
 
 def _take_note(note: int, inode: int, start: int, length: int) -> None:

@@ -148,6 +148,7 @@ def test_a_hostile_line_takes_no_time():
         ({"body": "a text"}, "line", "no path"),
         ({"body": "a/b\nc"}, "line", "no path"),
         ({"body": "x (body: a/b.md"}, "line", "another subject"),
+        ({"body": "(body: a/b.md"}, "line", "another subject"),
         ({"id": "7"}, "line", "no place for id"),
         ({"extra": {"from": "c"}}, "jsonl", "further field 'from'"),
         ({"extra": {1: "c"}}, "jsonl", "another extra"),
@@ -184,7 +185,9 @@ def test_a_bare_name_gets_the_session():
 moments = st.datetimes(timezones=st.timezones() | st.just(UTC))
 addresses = st.from_regex(r"[a-zA-Z0-9äß中][\w.:/@+-]{0,30}", fullmatch=True)
 anything = st.text()
-pieces = st.lists(st.sampled_from([" (body: ", ")", "a/b.md", " -> ", ": ", "[", "]", "{", '"', "x", " ", "\\n", "🎉"]))
+pieces = st.lists(
+    st.sampled_from([" (body: ", "(body: ", ")", "a/b.md", " -> ", ": ", "[", "]", "{", '"', "x", " ", "\\n", "🎉"])
+)
 subjects = anything | pieces.map("".join)
 bodies = st.none() | anything | pieces.map("".join) | st.from_regex(r"[a-z ()./]{1,20}", fullmatch=True)
 values = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.lists(st.text(), max_size=3)

@@ -107,6 +107,7 @@ class Mailbox:
         self._file = LineFile(path, path.with_name(f"{path.name}.lock"))
         self._census: tuple[Position, Counts] | None = None
         self._rotation_failed = False
+        self._may_be_large = True
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
@@ -159,8 +160,12 @@ class Mailbox:
             return self._rotate()
 
     def _append(self, line: bytes) -> Written:
-        self._rotate_if_large()
-        return self._file.write(line)
+        # A look at the size costs as much as the write; who has just appended knows it.
+        if self._may_be_large:
+            self._rotate_if_large()
+        written = self._file.write(line)
+        self._may_be_large = written.offset + len(line) >= self.rotate_at_bytes
+        return written
 
     def _settled(self, written: Written, timeout_s: float, *, file: int = 0) -> Position:
         """Where *written* is, once it is durable. Out of the lock: what lies before a line does not change any more."""
