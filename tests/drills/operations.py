@@ -118,6 +118,35 @@ def _check_posted(home: Path, acknowledged: bool) -> str:
     return "acknowledged message lost" if acknowledged and "new" not in subjects else ""
 
 
+def _rotate(home: Path) -> Act:
+    box = _mailbox(home)
+    box.post(_message("before"))
+    marks = home / "posted"
+    marks.mkdir(exist_ok=True)
+    (marks / str(len(list(marks.iterdir())))).touch()
+    return box.rotate
+
+
+def _check_rotated(home: Path, acknowledged: bool) -> str:
+    """Every message once, wherever it lies now."""
+    found = [mail.message.subject for mail in _mailbox(home).after(None) if mail.message]
+    wanted = len(list((home / "posted").iterdir()))
+    return "" if found == ["before"] * wanted else f"{len(found)} of {wanted} messages are there"
+
+
+def _commit(home: Path) -> Act:
+    box = _mailbox(home)
+    box.post(_message("before"))
+    consumer = box.follow("drill")
+    new = consumer.new()
+    return lambda: consumer.commit(new[-1])
+
+
+def _check_committed(home: Path, acknowledged: bool) -> str:
+    unread = len(_mailbox(home).follow("drill").new())
+    return "handled and committed, and given again" if acknowledged and unread else ""
+
+
 # -- journal ----------------------------------------------------------------------------------------------------------
 
 
@@ -162,6 +191,30 @@ def _raise(home: Path) -> Act:
     return act
 
 
+def _clear(home: Path) -> Act:
+    alerts = Alerts(conf_of(home), "system:drill")
+    if not _told(home, "[ALERT]"):
+        _raise(home)()
+
+    def act() -> None:
+        alerts.clear(["drill:x"], clock.now(), reason="it is over")
+        alerts.tick(clock.now())
+
+    return act
+
+
+def _told(home: Path, word: str) -> int:
+    return sum(subject.startswith(word) for subject in _subjects(home)) if (home / ".cmux" / "mailbox").exists() else 0
+
+
+def _check_cleared(home: Path, acknowledged: bool) -> str:
+    if acknowledged:
+        Alerts(conf_of(home), "system:drill").tick(clock.now())
+    raised, cleared = _told(home, "[ALERT]"), _told(home, "[CLEARED]")
+    wanted = {1} if acknowledged else {0, 1}
+    return "" if raised == 1 and cleared in wanted else f"raised {raised} times, cleared {cleared} times"
+
+
 def _check_raised(home: Path, acknowledged: bool) -> str:
     """Whatever happened: once told, never twice; acknowledged means on disk, so a new process tells it."""
     conf = conf_of(home)
@@ -194,7 +247,10 @@ OPERATIONS = (
     Operation("register", _register, _check_registered),
     Operation("unregister", _unregister, _check_unregistered),
     Operation("post", _post, _check_posted),
+    Operation("rotate", _rotate, _check_rotated),
+    Operation("commit", _commit, _check_committed),
     Operation("record", _record, _check_recorded),
     Operation("raise", _raise, _check_raised),
+    Operation("clear", _clear, _check_cleared),
 )
 CARELESS = Operation("careless", _careless, _check_registered)
