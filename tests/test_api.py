@@ -406,6 +406,7 @@ def test_our_own_names_are_taken(api: Client, host: str) -> None:
         ({"Origin": "null"}, 403),
         ({"Origin": "https://127.0.0.1:{port}"}, 403),
         ({"Origin": "http://127.0.0.1:1"}, 403),
+        ({"Origin": "http://[bad"}, 403),
         ({"Origin": "http://127.0.0.1:{port}"}, 200),
         ({"Sec-Fetch-Site": "cross-site"}, 403),
         ({"Sec-Fetch-Site": "same-site"}, 403),
@@ -516,6 +517,9 @@ def test_the_unix_socket_is_private_and_works(api: Client, conf: Settings) -> No
         b"GET /" + b"a" * 60_000 + b" HTTP/1.1",
         b"GET /" + b"a" * 100_000 + b" HTTP/1.1",
         b"GARBAGE",
+        b"GET http://[bad/ HTTP/1.1",
+        b"GET /api/agents HTTP/1.1\r\nContent-Length: " + b"1" * 5_000,
+        b"POST /api/agents HTTP/1.1\r\nTransfer-Encoding: gzip",
     ],
 )
 def test_hostile_requests_never_cause_a_5xx(api: Client, request_line: bytes) -> None:

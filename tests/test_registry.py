@@ -219,7 +219,7 @@ NO_IDS: list[object] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("value", NO_IDS)
+@pytest.mark.parametrize("value", [*NO_IDS, "register/w1"])
 def test_other_ids_are_refused_and_what_is_allowed_is_said(value: object) -> None:
     with pytest.raises(InvalidAgent, match="letters and digits of any script") as refused:
         check_id(value)

@@ -19,6 +19,7 @@ from typing import Any
 from waitress import wasyncore
 from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser, ParsingError, TransferEncodingNotImplemented
 from waitress.server import TcpWSGIServer, UnixWSGIServer
 from waitress.task import ThreadedTaskDispatcher
 
@@ -40,9 +41,22 @@ _MIB = 1 << 20
 # -- connections ------------------------------------------------------------------------------------------------------
 
 
+class Parser(HTTPRequestParser):
+    """Requests whose head cannot be read are the client's mistake, and are told so."""
+
+    def parse_header(self, header_plus: bytes) -> None:
+        try:
+            super().parse_header(header_plus)
+        except TransferEncodingNotImplemented as unknown:
+            raise ParsingError(str(unknown)) from None  # waitress would say 501
+        except ValueError as wrong:  # what int() and urlsplit() say of a length of 5,000 digits, or of `http://[bad/`
+            raise ParsingError(f"the request's head cannot be read: {str(wrong)[:80]}") from None
+
+
 class Channel(HTTPChannel):
     """A connection, and what is known of who is at its other end."""
 
+    parser_class = Parser
     task_class = Task
     error_task_class = Refusal
 

@@ -51,6 +51,8 @@ def check_id(value: object) -> str:
     """*value* as an agent's id; InvalidAgent, saying what is allowed, when it is none."""
     if not isinstance(value, str):
         raise InvalidAgent(f"an agent's id is a string of {ID_RULE}; this is {_kind(value)}")
+    if value.startswith("register/"):
+        raise InvalidAgent(f"{_shown(value)} is no agent's id: /api/agents/register/… is a call; allowed: {ID_RULE}")
     if _PLAIN_ID.fullmatch(value) and ".." not in value:
         return value
     if not (0 < len(value) <= ID_LIMIT) or ".." in value or not all(map(_may_stand_in_id, value)):
