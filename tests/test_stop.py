@@ -19,7 +19,7 @@ import pytest
 from daemons import clock, files, processes, stop, suite, tmux
 from daemons.registry import Registry
 from daemons.settings import Settings
-from daemons.stop import Report, published, run
+from daemons.stop import Report, intent, published, run, windows
 from tests import suites
 from tests.conftest import eventually
 from tests.drills import stops
@@ -589,3 +589,16 @@ def test_every_shape_by_itself(shape: Shape, conf: Settings, environ: dict[str, 
     verdict = stops.run(shape, conf, environ, plants)
 
     assert [wrong for wrong in verdict.wrong if "took" not in wrong] == []
+
+
+@pytest.mark.parametrize("nonsense", [{"pane_id": []}, {"pane_id": "%0", "pid": []}, {"tmux_server": {}}, {"pid": {}}])
+def test_an_entry_of_nonsense_in_the_registry_keeps_nobody_from_stopping(
+    conf: Settings, nonsense: dict[str, object]
+) -> None:
+    files.replace(files.private_dir(conf.state) / "agent_registry.json", json.dumps({"k": nonsense}).encode())
+    pane = tmux.open_window(conf, "worker-1")
+
+    agents = intent.registered(conf)
+
+    assert intent.ending(agents, [pane]) == []
+    assert windows.ours_in([pane], "no suite", agents) == []

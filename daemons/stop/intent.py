@@ -19,13 +19,22 @@ _LOCK_S = 0.5
 def registered(conf: Settings) -> Entries:
     """The registry's entries; none when it can't be read.
 
-    From the file itself: the registry would mend a broken one, and looking must not change anything.
+    From the file itself: the registry would mend a broken one, and looking must not change anything. Clients may give
+    an entry any field, so one that says where it runs counts only if it could have been ours.
     """
     try:
         told = json.loads(files.read(conf.registry) or b"{}")
     except (StorageError, ValueError):
         return {}
-    return {name: entry for name, entry in told.items() if isinstance(entry, dict)} if isinstance(told, dict) else {}
+    entries = told.items() if isinstance(told, dict) else ()
+    return {name: _without_nonsense(entry) for name, entry in entries if isinstance(entry, dict)}
+
+
+_PLACES = {"tmux_server": str, "pane_id": str, "pid": int}
+
+
+def _without_nonsense(entry: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in entry.items() if isinstance(value, _PLACES.get(name, object))}
 
 
 def expects_windows(agents: Entries) -> bool:
