@@ -146,7 +146,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         port=port,
         session=conf.get("CMUX_SESSION", "cmux", _match(_SESSION, "a tmux session name (letters, digits, _ @ + -)")),
         tmux_socket=conf.get("CMUX_TMUX_SOCKET", "", _optional(_match(_SOCKET, "a tmux -L name, no path"))),
-        mailbox=conf.get("CMUX_MAILBOX", str(state / "mailbox"), _path(home)),
+        mailbox=conf.get("CMUX_MAILBOX", str(state / "mailbox"), _file(home)),
         mailbox_format=conf.get("CMUX_MAILBOX_FORMAT", "line", _notation),
         log_check_interval_s=conf.get("CMUX_LOG_CHECK_INTERVAL", "60", _seconds),
         alert_cooldown_s=conf.get("CMUX_ALERT_COOLDOWN", "300", _seconds_or_none),
@@ -310,13 +310,9 @@ def _seconds(raw: str) -> float:
 
 
 def _seconds_or_none(raw: str) -> float:
-    try:
-        value = float(raw)
-    except ValueError:
-        raise ValueError("a positive number of seconds") from None
-    if not 0 <= value < 1e9:
+    if not re.fullmatch(r"\d{1,9}(\.\d{0,9})?|\.\d{1,9}", raw, re.ASCII):
         raise ValueError("a positive number of seconds")
-    return value
+    return float(raw)
 
 
 def _notation(raw: str) -> Literal["line", "jsonl"]:
@@ -352,6 +348,16 @@ def _path(home: Path) -> Callable[[str], Path]:
     return parse
 
 
+def _file(home: Path) -> Callable[[str], Path]:
+    def parse(raw: str) -> Path:
+        path = _path(home)(raw)
+        if path.exists() and not path.is_file():
+            raise ValueError("the path of a file: something else has that name")
+        return path
+
+    return parse
+
+
 def _paths(home: Path) -> Callable[[str], tuple[str, ...]]:
     one = _path(home)
     return lambda raw: tuple(str(one(part)) for part in re.split(r"[:\n]", raw) if part.strip())
@@ -369,7 +375,8 @@ def _lines(raw: str) -> tuple[str, ...]:
 
 def _loopback_url(raw: str) -> str:
     # http only, by name or address of this machine's own choosing; what it may reach is checked where it is used.
-    if not re.fullmatch(r"http://[A-Za-z0-9.\-\[\]:]+(/[!-~]*)?", raw):
+    found = re.fullmatch(r"http://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::(\d{1,5}))?(/[!-~]*)?", raw)
+    if not found or not 0 < int(found[1] or 80) < 65536:
         raise ValueError("an http:// address such as http://127.0.0.1:8000/health")
     return raw
 
