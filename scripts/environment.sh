@@ -4,7 +4,9 @@
 
 # shellcheck disable=SC2154 # root is set by who sources this
 environment() {
-    if [ -x "$root/.venv/bin/python" ] && cmp -s "$root/conf/$1" "$root/.venv/made-from/$1"; then
+    # Compared by the shell itself: a minimal image has no `cmp`.
+    if [ -x "$root/.venv/bin/python" ] && [ -f "$root/.venv/made-from/$1" ] &&
+        [ "$(cat "$root/conf/$1")" = "$(cat "$root/.venv/made-from/$1")" ]; then
         return 0
     fi
     python=$(modern_python) || say_what_to_install
