@@ -576,3 +576,23 @@ def test_the_drill_notices_what_it_is_made_to_find(ram, monkeypatch):
     monkeypatch.setattr(mailbox.Mailbox, "post_once", lambda self, line, **_: self.post_line(line))
 
     assert any("mailbox" in fault for fault in alert_kills.at_every_step(ram, first=20))
+
+
+@pytest.mark.parametrize(
+    ("evidence", "title"),
+    [
+        ("ERROR: disk on fire\n  while writing", "server.log: ERROR: disk on fire"),
+        (
+            "ERROR: GET /\nTraceback (most recent call last):\n  File \"a.py\", line 1\nKeyError: 'x'",
+            "server.log: KeyError: 'x'",
+        ),
+        ("ERROR: password=hunter2secret\x1b[2J", "server.log: ERROR: password=[masked]"),
+    ],
+)
+def test_a_log_alert_is_called_by_what_its_error_says(watcher, conf, evidence, title):
+    watcher.raise_([an_error(1, evidence=evidence)], NOON)
+
+    (alert,) = alerts.all_open(conf)
+    assert alert.title.startswith(title)
+    assert "\x1b" not in alert.title
+    assert watcher.open()[0].title == alert.title

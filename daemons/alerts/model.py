@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import PurePath
 from typing import Literal
 
 from daemons import clock
@@ -81,6 +82,7 @@ class Alert:
     told: Told = "nothing"
     told_at: datetime | None = None
     headline: str | None = None
+    gist: str | None = None
     reason: str | None = None
     acknowledged_by: str | None = None
     latest: tuple[str, int] | None = None
@@ -89,6 +91,12 @@ class Alert:
     @property
     def is_open(self) -> bool:
         return self.state != "cleared"
+
+    @property
+    def title(self) -> str:
+        """What a list of alerts calls it. Safe to show: *gist* was masked and escaped before it was kept."""
+        named = f"{PurePath(self.subject).name}: {self.gist}" if self.gist else f"{self.kind} {self.subject}"
+        return self.headline or named
 
     def due(self, now: datetime, cooldown: timedelta) -> What | None:
         """What the readers of the mailbox must be told now; None: nothing, or not before the cooldown has ended."""
@@ -121,6 +129,8 @@ class Alert:
             "told": self.told,
             "told_at": None if self.told_at is None else clock.stamp(self.told_at),
             "headline": self.headline,
+            "gist": self.gist,
+            "title": self.title,
             "reason": self.reason,
             "acknowledged_by": self.acknowledged_by,
             "latest": self.latest,
@@ -141,6 +151,7 @@ class Alert:
             told=_TOLD[str(fields["told"])],
             told_at=None if told_at is None else clock.parse_stamp(str(told_at)),
             headline=optional_text(fields["headline"]),
+            gist=optional_text(fields.get("gist")),
             reason=optional_text(fields["reason"]),
             acknowledged_by=optional_text(fields["acknowledged_by"]),
             latest=(str(latest[0]), whole(latest[1])) if isinstance(latest, list) else None,

@@ -148,6 +148,8 @@ class Alerts:
         alert.last, alert.kind, alert.subject = now, one.kind, one.subject
         alert.count += one.count
         alert.untold += one.count
+        if alert.gist is None and one.kind == words.LOG:
+            alert.gist = words.gist_of(one.evidence)
         alert.latest = None if one.source is None or one.position is None else (one.source, one.position)
         is_told_now = alert.due(now, self._cooldown) is not None
         alert.headline = headline if is_told_now and one.kind != words.LOG else None
@@ -191,7 +193,10 @@ class Alerts:
 
     def _deliver(self, state: SenderState) -> bool:
         """Send the outbox in order. True when something was sent; what cannot be sent stays for later."""
-        if not state.outbox or clock.monotonic() < self._retry_at:
+        if not state.outbox:
+            self._note_whether_stuck(None)  # another process may have sent what waited here
+            return False
+        if clock.monotonic() < self._retry_at:
             return False
         waiting: list[Outgoing] = []
         reason = None

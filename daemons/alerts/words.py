@@ -21,6 +21,8 @@ AGENT_MISSING = "agent-missing"
 SUBJECT_LIMIT = 400
 BODY_LIMIT_BYTES = 1 << 20
 _NAMES_LIMIT = 200
+_GIST_LIMIT = 200
+_GIST_LOOK = 4_096
 
 Due = tuple[What, Alert]
 
@@ -49,6 +51,16 @@ def subject_of(due: Sequence[Due]) -> str:
         over = ", and it is over" if first.state == "cleared" else ""
         line = f"{_tagged(_named(alerts))}: {_untold(alerts)} more{over}"
     return _sendable(line)
+
+
+def gist_of(evidence: str) -> str | None:
+    """The one line of an error that says most: the last of a Python traceback, the first of anything else."""
+    is_traceback = "Traceback (" in evidence[:_GIST_LOOK]
+    piece = evidence[-_GIST_LOOK:] if is_traceback else evidence[:_GIST_LOOK]
+    lines = [line.strip() for line in piece.splitlines() if line.strip()]
+    if not lines:
+        return None
+    return text.safe(text.mask(lines[-1 if is_traceback else 0])[:_GIST_LIMIT], one_line=True)
 
 
 def rollup_of(due: Sequence[Due]) -> str:

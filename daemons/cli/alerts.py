@@ -49,11 +49,10 @@ def _list(found: Sequence[Alert], screen: Screen) -> int:
 
 
 def _row(alert: Alert, now: datetime, screen: Screen) -> tuple[str, ...]:
-    what = alert.headline or f"{alert.kind} {alert.subject}"
     known = f" (known to {alert.acknowledged_by})" if alert.state == "acknowledged" else ""
     sign = screen.sign("bad" if alert.state == "open" else "off")
     times = (ago(alert.first, now), ago(alert.last, now))
-    return (sign, shown(alert.key), shown(what) + shown(known), str(alert.count), *times)
+    return (sign, shown(alert.key), shown(alert.title) + shown(known), str(alert.count), *times)
 
 
 def _acknowledge(options: argparse.Namespace, conf: Settings, found: Sequence[Alert], screen: Screen) -> int:
