@@ -4,7 +4,8 @@
     .cmux/run/suite.json   written by the launcher the moment before it becomes supervisord
 
 Both travel when a home is copied, and then name the suite of the original. So an id counts only where the folder or its
-path is still the one that it was made for, and a record only under the id of its home.
+path is still the one that it was made for, and a record only under the id of its home. An id that can't be made out is
+no reason to take a suite that runs for none: there the record stands for it, as long as its supervisord lives.
 """
 
 from __future__ import annotations
@@ -73,15 +74,49 @@ def suite_id(conf: Settings) -> str:
 
 
 def known_id(conf: Settings) -> str | None:
-    """The id of this home's suite, or None when it has none of its own yet. StorageError when it cannot be read."""
+    """The id of this home's suite, or None when it has none of its own yet. StorageError when it cannot be read.
+
+    Where its line makes no sense, it is that of the suite that runs here.
+    """
     raw = files.read(_id_file(conf))
-    words = os.fsdecode(raw or b"").rstrip("\n").split(" ", 2)
-    if len(words) != 3 or not _ID.fullmatch(words[0]):
+    if raw is None:
         return None
+    words = _words(raw)
+    if not words:
+        return _id_of_the_running(conf)
     # Moved: the same folder. Restored, or its file system mounted anew: the same path. Copied: neither.
     is_same_folder = words[1] == str(_inode(conf.state))
     is_same_path = words[2] == str(conf.home)
     return words[0] if is_same_folder or is_same_path else None
+
+
+def restore_id(record: Record, conf: Settings) -> None:
+    """Where the id's line makes no sense, write that of *record*, which ran here. StorageError or LockBusy if it can't.
+
+    Once its supervisord has ended, the record vouches for nothing any more, and what is left of the suite has the id
+    alone to be known by.
+    """
+    if _is_damaged(conf):
+        with files.lock(conf.run_dir / "suite_id.lock"):
+            if _is_damaged(conf):
+                files.replace(_id_file(conf), _line(record.suite_id, conf))
+
+
+def _is_damaged(conf: Settings) -> bool:
+    raw = files.read(_id_file(conf))
+    return raw is not None and not _words(raw)
+
+
+def _words(raw: bytes) -> list[str]:
+    """ID, INODE and HOME; nothing when *raw* makes no sense."""
+    words = os.fsdecode(raw).rstrip("\n").split(" ", 2)
+    return words if len(words) == 3 and _ID.fullmatch(words[0]) else []
+
+
+def _id_of_the_running(conf: Settings) -> str | None:
+    record = _written(conf)
+    is_ours = record is not None and record.home == str(conf.home) and processes.is_alive(record.supervisord)
+    return record.suite_id if record and is_ours else None
 
 
 def _id_file(conf: Settings) -> Path:
@@ -137,8 +172,7 @@ def read(conf: Settings) -> Record | None:
     None when there is none, when it is that of another home (copied along), or when it makes no sense.
     StorageError when it cannot be read.
     """
-    raw = files.read(_record_file(conf))
-    record = _parsed(raw) if raw else None
+    record = _written(conf)
     return record if record and record.suite_id == known_id(conf) else None
 
 
@@ -151,6 +185,11 @@ def running(conf: Settings) -> Record | None:
 def forget(conf: Settings) -> None:
     """Remove the record: what it names has been proven gone."""
     _record_file(conf).unlink(missing_ok=True)
+
+
+def _written(conf: Settings) -> Record | None:
+    raw = files.read(_record_file(conf))
+    return _parsed(raw) if raw else None
 
 
 def _record_file(conf: Settings) -> Path:

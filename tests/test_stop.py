@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from daemons import clock, files, processes, stop, suite, tmux
+from daemons import clock, files, processes, stop, suite, supervisor, tmux
 from daemons.registry import Registry
 from daemons.settings import Settings
 from daemons.stop import Report, intent, published, run, windows
@@ -246,6 +246,37 @@ def test_a_record_that_cannot_be_read_is_said(conf: Settings, plants: Plants, en
     assert report.exit_code == 1
     assert str(record) in report.problem
     assert not alive(plants.pid("ours-server"))  # its marker was enough
+
+
+def test_an_id_that_makes_no_sense_hides_nothing(conf: Settings, plants: Plants, environ: dict[str, str]) -> None:
+    ours = started(conf, plants, environ)
+    line = (conf.state / "suite_id").read_bytes()
+    (conf.state / "suite_id").write_bytes(b"[")
+
+    report = stop.stop(ours)
+
+    assert (report.outcome, report.exit_code, report.foreign) == ("stopped", 0, ())
+    assert not alive(plants.pid("supervisord"))
+    assert not alive(plants.pid("ours-server"))
+    assert (conf.state / "suite_id").read_bytes() == line  # what is left of it would be found by the next stop too
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_nothing_is_proven_while_a_supervisord_answers(
+    conf: Settings, plants: Plants, environ: dict[str, str], force: bool
+) -> None:
+    ours = started(conf, plants, environ, idle="say('ours'); forever()")
+    pid = plants.pid("supervisord")
+    (conf.state / "suite_id").unlink()
+    (conf.run_dir / "suite.json").unlink()
+
+    report = stop.stop(ours, force=force)
+
+    assert alive(pid)
+    assert (report.proven, report.exit_code, len(report.wrong)) == (False, 1, 1)
+    assert str(supervisor.socket_path(conf)) in report.problem
+    assert f"kill {pid}" in report.problem
+    assert supervisor.Rpc(conf).poke()
 
 
 @pytest.mark.skipif(not os.access("/sys/fs/cgroup/freezer/tasks", os.W_OK), reason="needs a cgroup v1 freezer")

@@ -83,6 +83,47 @@ class TestTheId:
 
         assert suite.known_id(conf) == made
 
+    @pytest.mark.parametrize("content", [b"", b"[", b"a b c\n", b"\xff\xfe 1 /x\n"])
+    def test_what_makes_no_sense_is_that_of_the_suite_that_runs(self, conf: Settings, content: bytes) -> None:
+        written = record(conf)
+        suite.write(written, conf)
+        line = (conf.state / ID_FILE).read_bytes()
+        (conf.state / ID_FILE).write_bytes(content)
+
+        assert suite.running(conf) == suite.read(conf) == written
+        assert suite.known_id(conf) == written.suite_id
+        assert suite.suite_id(conf) == written.suite_id
+        assert (conf.state / ID_FILE).read_bytes() == line
+
+    def test_it_is_restored_out_of_a_record_only_where_it_makes_no_sense(self, conf: Settings, tmp_path: Path) -> None:
+        written = record(conf)
+        line = (conf.state / ID_FILE).read_bytes()
+        (conf.state / ID_FILE).write_bytes(b"[")
+        suite.restore_id(written, conf)
+        assert (conf.state / ID_FILE).read_bytes() == line
+
+        copy = in_home(conf, Path(shutil.copytree(conf.home, tmp_path / "copy")))
+        suite.restore_id(written, copy)
+
+        assert suite.known_id(copy) is None
+
+    def test_a_record_that_names_nothing_that_lives_vouches_for_no_id(self, conf: Settings) -> None:
+        ourselves = processes.identify(os.getpid())
+        assert ourselves
+        suite.write(record(conf, dataclasses.replace(ourselves, started=ourselves.started - 1)), conf)
+        (conf.state / ID_FILE).write_bytes(b"[")
+
+        assert suite.known_id(conf) is None
+        assert suite.read(conf) is None
+
+    def test_a_copied_record_vouches_for_no_id(self, conf: Settings, tmp_path: Path) -> None:
+        suite.write(record(conf), conf)
+        copy = in_home(conf, Path(shutil.copytree(conf.home, tmp_path / "copy")))
+        (copy.state / ID_FILE).write_bytes(b"[")
+
+        assert suite.known_id(copy) is None
+        assert suite.read(copy) is None
+
     def test_could_not_look_is_not_none_there(self, conf: Settings) -> None:
         (conf.state / ID_FILE).mkdir(parents=True)
 

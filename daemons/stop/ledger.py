@@ -72,10 +72,11 @@ class Ledger:
         ports: tuple[Port, ...] = (),
         foreign: tuple[Foreign, ...] = (),
         unknown: str = "",
+        answering: str = "",
     ) -> Report:
         """The report. Its outcome is *outcome*, unless something keeps that from being proven.
 
-        *unknown* is why tmux could not be asked.
+        *unknown* is why tmux could not be asked, *answering* who is on supervisord's socket and none of ours.
         """
         report = Report(
             outcome=outcome,
@@ -85,7 +86,11 @@ class Ledger:
             windows=tuple(self._windows.values() if windows is None else windows),
             ports=ports,
             foreign=foreign,
-            problems=(*self.problems, *([f"{_UNKNOWN}: {unknown}"] if unknown else ())),
+            problems=(
+                *self.problems,
+                *([answering] if answering else ()),
+                *([f"{_UNKNOWN}: {unknown}"] if unknown else ()),
+            ),
             notes=tuple(self.notes),
             unknown=bool(unknown),
             inside=self.inside,

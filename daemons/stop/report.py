@@ -100,7 +100,7 @@ class Report:
 
     @property
     def proven(self) -> bool:
-        """A last look found no process and no window of ours, and every port can be taken."""
+        """A last look found no process and no window of ours, no supervisord answering, and every port can be taken."""
         return self.outcome in ("stopped", "already stopped")
 
     @property

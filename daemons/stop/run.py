@@ -11,7 +11,7 @@ from daemons import clock, files, processes, settings, suite, supervisor
 from daemons.files import LockBusy, StorageError
 from daemons.processes import Handle, Table
 from daemons.settings import Settings
-from daemons.stop import caller, intent, ports, published, windows
+from daemons.stop import answering, caller, intent, ports, published, windows
 from daemons.stop.bounded import Background
 from daemons.stop.evidence import Evidence
 from daemons.stop.ledger import Ledger
@@ -59,8 +59,13 @@ class Run:
         self._ledger.met(looked, found, found)
         self._evidence.close()
         would_end = [ours.window for ours in self._ours()]
-        strangers = self._strangers(found)
-        return self._ledger.report("would stop", self._ledger.would_end(), windows=would_end, foreign=strangers)
+        return self._ledger.report(
+            "would stop",
+            self._ledger.would_end(),
+            windows=would_end,
+            foreign=self._strangers(found),
+            answering=self._answering(found),
+        )
 
     def stop(self, margin_s: float) -> Report:
         """Stop, within the deadline and *margin_s*, whatever hangs."""
@@ -93,6 +98,7 @@ class Run:
             others = published.since(self._conf, asked_at) if asked_at else None
             return others or self._clear_away(self._proof("already stopped"))
         self._notice_caller(looked)
+        self._restore_id()
         self._remember_intent()
         for _ in range(_ROUNDS):
             self._end_processes(self._conf.stop_grace_s, self._deadline - self._reserve_s())
@@ -124,6 +130,15 @@ class Run:
         except StorageError as broken:
             self._ledger.problems.append(f"it is not known what was started here: {broken}")
             return None
+
+    def _restore_id(self) -> None:
+        """While supervisord still vouches for it: a stop that leaves something must not hide it from the next one."""
+        if (record := self._record) is None:
+            return
+        try:
+            Background(lambda: suite.restore_id(record, self._conf)).result(_LAST_GRACE_S)
+        except (StorageError, LockBusy) as reason:
+            self._ledger.notes.append(f"the suite's id was not written anew: {reason}")
 
     def _as_started(self) -> Settings:
         """The settings with the tmux server that the suite was started with: today's may name another one."""
@@ -235,7 +250,7 @@ class Run:
     # -- the proof ----------------------------------------------------------------------------------------------------
 
     def _proof(self, outcome: Outcome) -> Report:
-        """The last look: what is still there, and whether every port is free."""
+        """The last look: what is still there, whether every port is free, and supervisord's socket deaf."""
         self._ledger.doing = "looking whether all has gone"
         looked = processes.table()
         left = self._evidence(looked)
@@ -243,8 +258,18 @@ class Run:
         told = {each.pid for each in stopped if not each.gone}
         self._ledger.met(looked, left, left)
         stopped += self._ledger.still_there(left.keys() - told, looked)
-        strangers = self._strangers(left)
-        return self._ledger.report(outcome, stopped, ports=self._ports(), foreign=strangers, unknown=self._unknown())
+        return self._ledger.report(
+            outcome,
+            stopped,
+            ports=self._ports(),
+            foreign=self._strangers(left),
+            unknown=self._unknown(),
+            answering=self._answering(left),
+        )
+
+    def _answering(self, left: Collection[int]) -> str:
+        """Who is on supervisord's socket, when none of ours is there to be it; nothing when nobody is."""
+        return "" if left else answering.problem(self._conf)
 
     def _unknown(self) -> str:
         """Why windows of ours may be left in a tmux that can't be asked; nothing when there can be none."""
