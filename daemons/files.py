@@ -42,6 +42,7 @@ _ADVICE = {
     errno.EISDIR: "there is a folder of that name: move it away",
     errno.ELOOP: "it is a symbolic link where none may be: remove the link",
 }
+_NO_REGULAR_FILE = "no regular file"  # what we say ourselves; the system's EINVAL can mean other things
 
 
 class StorageError(OSError):
@@ -50,6 +51,8 @@ class StorageError(OSError):
     def __init__(self, what: str, path: Path, cause: OSError) -> None:
         number = cause.errno or errno.EIO
         advice = _ADVICE.get(number, os.strerror(number))
+        if number == errno.EINVAL and cause.strerror == _NO_REGULAR_FILE:
+            advice = f"{_NO_REGULAR_FILE}: move it away"
         super().__init__(number, f"cannot {what} {path}: {advice}")
 
     def __str__(self) -> str:
@@ -114,8 +117,7 @@ def read(path: Path, *, limit_bytes: int = 16 * MIB) -> bytes | None:
         raise StorageError("read", path, cause) from cause
     try:
         found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EISDIR if stat.S_ISDIR(found.st_mode) else errno.EINVAL, "no regular file")
+        _check_regular(found)
         if found.st_size > limit_bytes:
             raise OSError(errno.EFBIG, "too large")
         return _read_all(fd, limit_bytes)
@@ -123,6 +125,11 @@ def read(path: Path, *, limit_bytes: int = 16 * MIB) -> bytes | None:
         raise StorageError("read", path, cause) from cause
     finally:
         os.close(fd)
+
+
+def _check_regular(found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EISDIR if stat.S_ISDIR(found.st_mode) else errno.EINVAL, _NO_REGULAR_FILE)
 
 
 def _read_all(fd: int, limit_bytes: int) -> bytes:
@@ -244,6 +251,18 @@ def append(path: Path, data: bytes, *, durable: bool = True) -> int:
     return offset
 
 
+def check_appendable(path: Path) -> None:
+    """StorageError when *path* is there, but is no regular file or may not be written by us. Opens nothing."""
+    try:
+        _check_regular(os.stat(path))
+        if not os.access(path, os.W_OK):
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+    except FileNotFoundError:
+        return
+    except OSError as cause:
+        raise StorageError("append to", path, cause) from cause
+
+
 def append_open(path: Path, data: bytes) -> tuple[int, int]:
     """Append without syncing: the open descriptor and the offset at which *data* starts.
 
@@ -256,8 +275,7 @@ def append_open(path: Path, data: bytes) -> tuple[int, int]:
         raise StorageError("append to", path, cause) from cause
     try:
         found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EINVAL, "no regular file")
+        _check_regular(found)
         end = found.st_size
         offset = _append_whole(fd, end, data)
         if end == 0:

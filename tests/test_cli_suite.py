@@ -147,6 +147,22 @@ def test_stop_can_be_tried_first(suite: Suite) -> None:
     assert suite("wait", "--timeout", "10").returncode == 0
 
 
+def test_alerts_that_cannot_be_read_are_found_and_hide_nothing_else(suite: Suite) -> None:
+    planted = suite.conf.alerts_dir / "system:other.json"
+    os.mkfifo(planted)
+    try:
+        why, status = suite("why", "--json"), suite("status")
+    finally:
+        planted.unlink()
+
+    assert why.returncode == status.returncode == 3, why.stderr + status.stderr
+    [finding] = answer(why)["findings"]
+    assert finding["what"] == "the open alerts are unknown"
+    assert "move it away" in finding["evidence"]
+    assert "log_watcher " in status.stdout
+    assert suite("wait", "--timeout", "20").returncode == 0
+
+
 def test_logs_are_there_from_the_first_second(suite: Suite) -> None:
     assert "daemon.started" in suite("logs", "api").stdout
 

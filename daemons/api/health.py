@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask import Blueprint, Response
 
-from daemons import __version__, clock, processes
+from daemons import __version__, clock, files, processes
 from daemons.api.answers import json_answer
 from daemons.api.knowledge import DAEMONS
 from daemons.api.state import State
+from daemons.files import LockBusy, StorageError
 from daemons.loop import Status
 
 _CYCLES_MISSED = 2
@@ -35,9 +36,17 @@ def of(state: State) -> dict[str, Any]:
     daemons = {name: _daemon(state.knowledge.status(name)) for name in DAEMONS}
     daemons["api"] = {"status": "healthy", "uptime_s": round(clock.monotonic() - state.started_mono, 1)}
     front = frontend(state)
-    well = front["status"] in _WELL and all(each["status"] == "healthy" for each in daemons.values())
+    stores = {
+        "alerts": _or_unknown(lambda: _alerts(state)),
+        "agents": _or_unknown(lambda: _agents(state)),
+        "mailbox": _mailbox(state),
+    }
+    well = (
+        front["status"] in _WELL
+        and all(each["status"] == "healthy" for each in daemons.values())
+        and not any(each and "status" in each for each in stores.values())  # they have one only when not well
+    )
     checker = state.knowledge.detail("health_checker")
-    keeper = state.knowledge.detail("registry_service")
     return {
         "status": "healthy" if well else "degraded",
         "api": "healthy",
@@ -46,10 +55,8 @@ def of(state: State) -> dict[str, Any]:
         "instance": state.instance,
         "version": __version__,
         "daemons": daemons,
-        "alerts": _alerts(state),
-        "agents": {"registered": len(state.agents.listing().ids), **_mapping(keeper.get("counts"))},
-        "mailbox": keeper.get("mailbox"),
-        "tmux": keeper.get("tmux"),
+        **stores,
+        "tmux": state.knowledge.detail("registry_service").get("tmux"),
         "services": _mapping(checker.get("services")),
         "disk": checker.get("disk"),
     }
@@ -88,6 +95,37 @@ def _verdict(status: Status) -> dict[str, str]:
     if status.age_s > _CYCLES_MISSED * status.interval_s + _MARGIN_S:
         return {"status": "hanging", "evidence": f"a cycle is due every {status.interval_s:g} s"}
     return {"status": "healthy"}
+
+
+def _or_unknown(look: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What *look* finds. A store that cannot be read is one part that is unknown: the others are told all the same."""
+    try:
+        return look()
+    except (StorageError, LockBusy) as cause:
+        return {"status": "unknown", "evidence": str(cause)}
+
+
+def _agents(state: State) -> dict[str, Any]:
+    counts = _mapping(state.knowledge.detail("registry_service").get("counts"))
+    return {"registered": len(state.agents.listing().ids), **counts}
+
+
+def _mailbox(state: State) -> dict[str, Any] | None:
+    """The registry service's counts; with `status` and `evidence` while messages cannot be sent."""
+    counts = state.knowledge.detail("registry_service").get("mailbox")
+    evidence = _why_unsendable(state)
+    if evidence:
+        return {**_mapping(counts), "status": "degraded", "evidence": evidence}
+    return counts if isinstance(counts, dict) else None
+
+
+def _why_unsendable(state: State) -> str | None:
+    try:
+        files.check_appendable(state.conf.mailbox)
+    except StorageError as cause:
+        return str(cause)
+    waiting = {name: state.knowledge.detail(name).get("alerts_waiting") for name in DAEMONS}
+    return next((f"alerts of {name} wait: {why}" for name, why in waiting.items() if why), None)
 
 
 def _alerts(state: State) -> dict[str, Any]:

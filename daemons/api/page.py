@@ -5,10 +5,10 @@ Always at /status. It needs no script: one small file refreshes it where scripts
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from flask import Blueprint, Response, render_template
 
@@ -17,6 +17,8 @@ from daemons.api import alerts, health, mailbox
 from daemons.api.problems import Problem
 from daemons.api.state import State
 from daemons.files import LockBusy, StorageError
+
+T = TypeVar("T")
 
 _POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -63,15 +65,23 @@ def _page(state: State, status: int) -> Response:
         known=known,
         tone=tone,
         parts=_parts(known),
-        agents=_agents(state, now),
+        agents=_or_none(lambda: _agents(state, now)),
         agents_shown=_AGENTS_SHOWN,
-        alerts=[_alert(each, now) for each in map(alerts.told, state.knowledge.open_alerts())],
-        mail=_mail(state, now),
+        alerts=_or_none(lambda: [_alert(alerts.told(each), now) for each in state.knowledge.open_alerts()]),
+        mail=_or_none(lambda: _mail(state, now)),
         rendered=f"{now:%H:%M:%S} UTC",
         broken=_broken(known["frontend"], now) if status == 503 else None,
     )
     headers = {"Content-Security-Policy": _POLICY}
     return Response(html, status=status, headers=headers, content_type="text/html; charset=utf-8")
+
+
+def _or_none(rows: Callable[[], Sequence[T]]) -> Sequence[T]:
+    """*rows*, none of them when they cannot be read; why not is told by the part of that name."""
+    try:
+        return rows()
+    except (StorageError, LockBusy):
+        return ()
 
 
 def tone(word: object) -> str:
@@ -94,6 +104,8 @@ def _parts(known: Mapping[str, Any]) -> list[dict[str, str]]:
     rows = [{"name": name, **_part(each)} for name, each in known["daemons"].items()]
     rows.append({"name": "frontend", **_part(known["frontend"])})
     rows += [{"name": f"service {name}", **_part(each)} for name, each in known["services"].items()]
+    stores = {name: known[name] for name in ("alerts", "agents", "mailbox")}
+    rows += [{"name": name, **_part(each)} for name, each in stores.items() if each and "status" in each]
     tmux = known["tmux"]
     if isinstance(tmux, dict):
         seen = tmux.get("answer") == "seen"
@@ -139,10 +151,7 @@ def _alert(alert: Mapping[str, Any], now: datetime) -> dict[str, str]:
 
 
 def _mail(state: State, now: datetime) -> list[dict[str, str]]:
-    try:
-        messages, _ = mailbox.latest(state, _MAIL_SHOWN)
-    except (StorageError, LockBusy):
-        return []
+    messages, _ = mailbox.latest(state, _MAIL_SHOWN)
     return [
         {name: text.safe(str(each.get(name, "")), one_line=True) for name in ("from", "to", "subject", "body")}
         | {"at": _ago(each["ts"], now)}

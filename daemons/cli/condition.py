@@ -6,25 +6,35 @@ nothing changes anything.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from daemons import asking, clock, loop, suite, supervisor
 from daemons.asking import NoAnswer, Reply
 from daemons.cli.screen import Sign
+from daemons.files import LockBusy, StorageError
 from daemons.loop import Status
 from daemons.settings import Settings
 from daemons.suite import Record
 from daemons.supervisor import ProgramState
 
+T = TypeVar("T")
 Verdict = Literal["healthy", "degraded", "stopped"]
 
 # Beyond two of its cycles a daemon counts as hanging; the margin is for a busy machine.
 CYCLES_MISSED = 2
 MARGIN_S = 5.0
+
+# The API's parts that are files all share: what it means when one of them has evidence, and what to do.
+CURE = "do what this line says; the rest works again by itself"
+STORES = (
+    ("agents", "the agents are unknown", CURE),
+    ("alerts", "the open alerts are unknown", CURE),
+    ("mailbox", "messages cannot be sent", CURE),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +127,14 @@ def look(conf: Settings) -> Condition:
     return Condition(conf, clock.now(), record, programs, unreachable, health, unanswered)
 
 
+def or_reason(read: Callable[[], T]) -> tuple[T | None, str | None]:
+    """What *read* gives; or None, why it cannot be read and what to do, on one line."""
+    try:
+        return read(), None
+    except (LockBusy, StorageError) as cause:
+        return None, str(cause)
+
+
 def _programs(conf: Settings) -> tuple[Program, ...]:
     current = loop.code_hash(conf.code)
     told = supervisor.Rpc(conf).processes()
@@ -186,6 +204,10 @@ def _about_health(condition: Condition) -> Iterator[Finding]:
     frontend = body.get("frontend")
     if isinstance(frontend, dict) and frontend.get("status") not in ("healthy", "absent"):
         yield _about_frontend(frontend)
+    for name, what, todo in STORES:
+        part = body.get(name)
+        if isinstance(part, dict) and part.get("evidence"):
+            yield Finding("degraded", what, str(part["evidence"]), todo)
     if body.get("status") != "healthy" and not _is_explained(body):
         yield Finding("degraded", f"the API says {body.get('status')}", f"HTTP {condition.health.code}", "cmux health")
 
@@ -198,4 +220,7 @@ def _about_frontend(frontend: Mapping[str, Any]) -> Finding:
 def _is_explained(body: Mapping[str, Any]) -> bool:
     """Whether the findings before this one say already why the API is not content."""
     frontend = body.get("frontend")
-    return isinstance(frontend, dict) and frontend.get("status") not in ("healthy", "absent")
+    parts = [body.get(name) for name, _, _ in STORES]
+    return (isinstance(frontend, dict) and frontend.get("status") not in ("healthy", "absent")) or any(
+        isinstance(part, dict) and part.get("evidence") for part in parts
+    )

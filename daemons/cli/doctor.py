@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from daemons import clock, files, processes, strict_json, suite
-from daemons.cli import requirements
+from daemons import alerts, clock, files, processes, strict_json, suite
+from daemons.cli import condition, requirements
 from daemons.cli.command import DEGRADED, DONE, MISSING, Refused, subcommands
 from daemons.cli.screen import Screen, Sign, ago, many, shown, size
 from daemons.registry import NoRegistry, Registry, Trouble
@@ -52,7 +52,7 @@ def run(options: argparse.Namespace, conf: Settings, screen: Screen) -> int:
 
 
 def _examine(conf: Settings, screen: Screen) -> int:
-    checks = [*_machine(conf), *_home(conf), *_port(conf), *_registry(conf)]
+    checks = [*_machine(conf), *_home(conf), *_port(conf), *_registry(conf), *_alerts(conf)]
     screen.table(
         ("", "CHECK", "FOUND"), [(screen.sign(check.sign), check.name, shown(check.found)) for check in checks]
     )
@@ -124,12 +124,21 @@ def _port(conf: Settings) -> Iterator[Check]:
 
 
 def _registry(conf: Settings) -> Iterator[Check]:
-    agents = Registry(conf).snapshot().agents
+    agents, unread = condition.or_reason(lambda: Registry(conf).snapshot().agents)
+    if agents is None:
+        yield Check("bad", "registry", f"unknown: {unread}", f"ls -ld {conf.registry}")
+        return
     yield Check("ok", "registry", many(len(agents), "agent"))
     lost = sorted(set(Registry(conf).last_good()) - set(agents))
     if lost:
         found = f"the last good copy holds {many(len(lost), 'agent')} more: {', '.join(lost[:5])}"
         yield Check("degraded", "last good", found, f"cmux doctor restore {LAST_GOOD} -n")
+
+
+def _alerts(conf: Settings) -> Iterator[Check]:
+    _, unread = condition.or_reason(lambda: alerts.all_open(conf))
+    if unread:
+        yield Check("bad", "alerts", f"unknown: {unread}", f"ls -l {conf.alerts_dir}")
 
 
 def _show_troubles(troubles: Sequence[Trouble], screen: Screen) -> None:

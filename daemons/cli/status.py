@@ -11,7 +11,7 @@ from typing import Any
 from daemons import agents, alerts, clock, mailbox, tmux
 from daemons.alerts import Alert
 from daemons.cli import condition, requirements, why
-from daemons.cli.condition import Condition, Program
+from daemons.cli.condition import Condition, Program, or_reason
 from daemons.cli.requirements import Lack
 from daemons.cli.screen import Screen, duration, many, shown
 from daemons.registry import Registry
@@ -29,7 +29,7 @@ LOOK_TIMEOUT_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """What the shared files hold, beside what runs."""
+    """What the shared files hold, beside what runs. *unread*: by name of the line, why a file cannot be read."""
 
     agents: Sequence[Mapping[str, Any]]
     observation: Seen | Unknown
@@ -37,6 +37,7 @@ class Stores:
     mail: mailbox.Counts
     undelivered: int
     lacks: Sequence[Lack]
+    unread: Mapping[str, str]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -62,16 +63,20 @@ def run(_options: argparse.Namespace, conf: Settings, screen: Screen) -> int:
 
 
 def _stores(conf: Settings) -> Stores:
-    snapshot = Registry(conf).snapshot()
-    observation = tmux.observe(conf, timeout_s=LOOK_TIMEOUT_S)
+    snapshot, no_agents = or_reason(Registry(conf).snapshot)
+    open_alerts, no_alerts = or_reason(lambda: alerts.all_open(conf))
     box = mailbox.of(conf)
+    mail, no_mail = or_reason(box.counts)
+    observation = tmux.observe(conf, timeout_s=LOOK_TIMEOUT_S)
+    unread = {"agents": no_agents, "alerts": no_alerts, "mailbox": no_mail}
     return Stores(
-        agents=agents.view(conf, snapshot, observation),
+        agents=agents.view(conf, snapshot, observation) if snapshot else (),
         observation=observation,
-        alerts=alerts.all_open(conf),
-        mail=box.counts(),
-        undelivered=box.undelivered_count(snapshot.agents),
+        alerts=open_alerts or (),
+        mail=mail or mailbox.Counts(),
+        undelivered=box.undelivered_count(snapshot.agents) if snapshot and not no_mail else 0,
         lacks=tuple(requirements.lacks(conf)),
+        unread={name: why for name, why in unread.items() if why},
     )
 
 
@@ -107,9 +112,11 @@ def _row(program: Program, screen: Screen) -> tuple[str, ...]:
 def _lines(now: Condition, stores: Stores, screen: Screen) -> Iterator[tuple[str, str]]:
     if now.record:
         yield "page", _page(now)
-    yield "agents", _agents(now.conf, stores, screen)
-    yield "alerts", _alerts(stores, screen)
-    yield "mailbox", _mail(stores, screen)
+    lines = {"agents": _agents(now.conf, stores, screen), "alerts": _alerts(stores, screen)}
+    lines["mailbox"] = _mail(stores, screen)
+    for name, words in lines.items():
+        unread = stores.unread.get(name)
+        yield name, f"{screen.sign('unknown')} unknown: {shown(unread)}" if unread else words
     for lack in stores.lacks:
         yield lack.program, f"{screen.sign('degraded')} {lack.found}: {lack.so}; install it: {lack.how}"
 
@@ -122,13 +129,16 @@ def _page(now: Condition) -> str:
 
 
 def _agents(conf: Settings, stores: Stores, screen: Screen) -> str:
-    states = Counter(str(agent["observed"]["state"]) for agent in stores.agents)
-    counted = ", ".join(f"{number} {state}" for state, number in states.most_common()) or "none"
+    counted = ", ".join(f"{number} {state}" for state, number in _states(stores).most_common()) or "none"
     observation = stores.observation
     if isinstance(observation, Unknown) and observation.kind not in ("no_server", "absent"):
         return f"{counted} · {screen.sign('unknown')} tmux could not be asked: {shown(observation.reason)}"
     there = isinstance(observation, Seen) and any(pane.session == conf.session for pane in observation.panes)
     return f"{counted} · tmux session {conf.session} {'is open' if there else 'is not open'}"
+
+
+def _states(stores: Stores) -> Counter[str]:
+    return Counter(str(agent["observed"]["state"]) for agent in stores.agents)
 
 
 def _alerts(stores: Stores, screen: Screen) -> str:
@@ -157,7 +167,7 @@ def _next(now: Condition, stores: Stores) -> Iterator[tuple[str, str]]:
         yield "cmux alerts", "what someone must know of"
     if stores.undelivered:
         yield "cmux mail --undelivered", "messages for nobody who is here"
-    if now.record and not stores.agents:
+    if now.record and not stores.agents and "agents" not in stores.unread:
         yield "cmux agents new NAME", "open an agent in a tmux window"
 
 
@@ -174,16 +184,21 @@ def _told(now: Condition, stores: Stores) -> dict[str, object]:
         "programs": [_program(program) for program in now.programs],
         "findings": condition.told(now),
         "health": now.health.body if now.health else None,
-        "agents": dict(Counter(str(agent["observed"]["state"]) for agent in stores.agents)),
+        "unknown": dict(stores.unread),
+        "agents": None if "agents" in stores.unread else _states(stores),
         "tmux": stores.observation.reason if isinstance(stores.observation, Unknown) else "known",
-        "open_alerts": len(stores.alerts),
-        "mailbox": {
-            "messages": stores.mail.messages,
-            "undelivered": stores.undelivered,
-            "unparsable": stores.mail.unparsable_total,
-            "unparsable_lines": stores.mail.unparsable,
-        },
+        "open_alerts": None if "alerts" in stores.unread else len(stores.alerts),
+        "mailbox": None if "mailbox" in stores.unread else _counts(stores),
         "lacks": [{"program": lack.program, "install": lack.how} for lack in stores.lacks],
+    }
+
+
+def _counts(stores: Stores) -> dict[str, object]:
+    return {
+        "messages": stores.mail.messages,
+        "undelivered": None if "agents" in stores.unread else stores.undelivered,
+        "unparsable": stores.mail.unparsable_total,
+        "unparsable_lines": stores.mail.unparsable,
     }
 
 

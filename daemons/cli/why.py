@@ -31,10 +31,17 @@ def run(_options: argparse.Namespace, conf: Settings, screen: Screen) -> int:
     elif now.verdict == "healthy":
         screen.say(f"{screen.sign('ok')} all is well in {shown(conf.home)}")
     show(now, screen)
-    known = alerts.all_open(conf)
+    known, unread = condition.or_reason(lambda: alerts.all_open(conf))
+    if unread and unread not in [finding.evidence for finding in now.findings]:
+        screen.say(f"{screen.sign('unknown')} open alerts: unknown: {shown(unread)}")
     if known:
         screen.next_steps(("cmux alerts", f"{many(len(known), 'open alert')}: what someone must know of"))
-    told = {"verdict": now.verdict, "findings": condition.told(now), "open_alerts": len(known)}
+    told = {
+        "verdict": now.verdict,
+        "findings": condition.told(now),
+        "open_alerts": None if known is None else len(known),
+        "open_alerts_unknown": unread,
+    }
     screen.answer(told, ok=now.verdict == "healthy")
     return CODES[now.verdict]
 

@@ -58,7 +58,12 @@ class HealthChecker:
             self._due_mono = clock.monotonic() + self._ask_every_s()
         self._try("alerts", lambda: self._tell(now))
         self._come_back()
-        return {"frontend": self._frontend.detail(), **self._programs.detail(), "disk": self._space.detail()}
+        return {
+            "frontend": self._frontend.detail(),
+            **self._programs.detail(),
+            "disk": self._space.detail(),
+            "alerts_waiting": self._alarms.waiting,
+        }
 
     def close(self) -> None:
         if self._timer:

@@ -39,6 +39,11 @@ class Alarms:
     def __init__(self, conf: Settings) -> None:
         self._alerts = Alerts(conf, ACTOR)
 
+    @property
+    def waiting(self) -> str | None:
+        """Why messages about alerts wait, None when none does."""
+        return self._alerts.stuck
+
     def report(self, conditions: Iterable[Condition], now: datetime, *, unsure: Collection[str] = ()) -> None:
         """Raise what is new, clear what is over, leave alone what is known, and what is *unsure* (by `about`)."""
         so = {condition.key: condition for condition in conditions}

@@ -75,7 +75,7 @@ class LogWatcher:
             self._detail_at = mono + DETAIL_EVERY_S
             self._told_detail = self._detail()
         self._has_changed = False
-        return self._told_detail
+        return {**self._told_detail, "alerts_waiting": self._alerts.stuck}
 
     def close(self) -> None:
         self._wakeup.close()
