@@ -146,7 +146,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         port=port,
         session=conf.get("CMUX_SESSION", "cmux", _match(_SESSION, "a tmux session name (letters, digits, _ @ + -)")),
         tmux_socket=conf.get("CMUX_TMUX_SOCKET", "", _optional(_match(_SOCKET, "a tmux -L name, no path"))),
-        mailbox=conf.get("CMUX_MAILBOX", str(state / "mailbox"), _file(home)),
+        mailbox=conf.get("CMUX_MAILBOX", str(state / "mailbox"), _mailbox(home)),
         mailbox_format=conf.get("CMUX_MAILBOX_FORMAT", "line", _notation),
         log_check_interval_s=conf.get("CMUX_LOG_CHECK_INTERVAL", "60", _seconds),
         alert_cooldown_s=conf.get("CMUX_ALERT_COOLDOWN", "300", _seconds_or_none),
@@ -348,11 +348,12 @@ def _path(home: Path) -> Callable[[str], Path]:
     return parse
 
 
-def _file(home: Path) -> Callable[[str], Path]:
+def _mailbox(home: Path) -> Callable[[str], Path]:
     def parse(raw: str) -> Path:
         path = _path(home)(raw)
-        if path.exists() and not path.is_file():
-            raise ValueError("the path of a file: something else has that name")
+        # Whatever else stands there is met by who writes: it may be moved away while all runs.
+        if path.is_dir() and path != home / ".cmux" / "mailbox":
+            raise ValueError("the path of a file: there is a folder of that name")
         return path
 
     return parse

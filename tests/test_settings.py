@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -56,7 +57,6 @@ def test_the_environment_wins_over_the_file_and_the_file_over_the_default(home):
         ("CMUX_LOG_CHECK_INTERVAL", "nan"),
         ("CMUX_LOG_CHECK_INTERVAL", "1_0"),
         ("CMUX_MAILBOX", "."),
-        ("CMUX_MAILBOX", "/dev/null"),
         ("CMUX_ALERT_COOLDOWN", "-1"),
         ("CMUX_STOP_TIMEOUT", "soon"),
         ("CMUX_ERROR_PATTERNS", "("),
@@ -81,6 +81,14 @@ def test_a_wrong_value_in_the_file_names_the_file(home):
 
     with pytest.raises(SettingsError, match=re.escape(str(path))):
         load(home)
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_what_took_the_place_of_the_mailbox_is_no_wrong_setting(home, make):
+    (home / ".cmux").mkdir()
+    make(home / ".cmux" / "mailbox")
+
+    assert load(home).mailbox == home / ".cmux" / "mailbox"
 
 
 def test_a_misspelt_setting_is_refused_instead_of_ignored(home):
