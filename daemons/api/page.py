@@ -144,7 +144,7 @@ def _agents(state: State, now: datetime) -> list[dict[str, str]]:
 
 def _alert(alert: Mapping[str, Any], now: datetime) -> dict[str, str]:
     return {
-        "title": text.safe(str(alert["headline"] or f"{alert['kind']}: {alert['subject']}"), one_line=True),
+        "title": text.safe(str(alert["title"]), one_line=True),
         "state": str(alert["state"]),
         "about": f"{alert['count']} × since {_ago(alert['first'], now)}, last {_ago(alert['last'], now)}",
     }
