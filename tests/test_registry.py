@@ -446,6 +446,18 @@ def test_a_change_that_readers_saw_before_its_writer_was_killed_is_not_undone(pa
     assert "a" not in registry.snapshot().agents
 
 
+def test_an_editor_who_carries_on_what_a_killed_writer_did_is_not_stale(path: Path) -> None:
+    Registry(path).register("a", {}, NOW)
+    killed = spawn.Process(target=_remove_and_die_after_the_exchange, args=(path,))
+    killed.start()
+    killed.join()
+
+    mv(path, jq(path, ".hand = {}"))
+    Registry(path).register("b", {}, NOW)
+
+    assert set(on_disk(path)) == {"hand", "b"}
+
+
 def test_a_change_whose_writer_was_killed_before_the_exchange_never_happens(path: Path) -> None:
     Registry(path).register("a", {}, NOW)
     killed = spawn.Process(target=_remove_and_die_before_the_exchange, args=(path,))

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -265,7 +265,8 @@ class Registry:
         """Take over what another process published, or what an editor put there."""
         last = self._recent.last()
         if last is None or last.published != version.content:
-            is_ours = self._recent.intended() == version.content  # by one that was killed before it could note it
+            killed = self._recent.intended()  # whoever was killed before noting this; it stood there all the same
+            is_ours = killed is not None and killed.content == version.content
             amends = {} if is_ours else self._undone_by(version.table, last)
             if amends:
                 log.warning("registry.stale_copy_amended", agents=sorted(amends)[:20], count=len(amends))
@@ -283,10 +284,14 @@ class Registry:
         published = self._as_published(last) if last and replaced else None
         if published is None:
             return {}
+        # What a killed writer was about to say may have been seen, and carried on by the editor.
+        killed = self._recent.intended()
+        excused = killed.becomes if killed else {}
         undone: dict[str, Row | None] = {}
         for agent_id, was in replaced.items():
             now, ours = theirs.row(agent_id), published.row(agent_id)
-            if fingerprint(now) in was and fingerprint(now) != fingerprint(ours):
+            says = fingerprint(now)
+            if says in was and says not in {fingerprint(ours), excused.get(agent_id)}:
                 undone[agent_id] = ours
         return undone
 
@@ -381,7 +386,7 @@ class Registry:
         for _ in range(_EXCHANGES):
             body = _within_limit(agents.body())
             try:
-                done = swap(path, body, expected, mode=mode, intend=self._recent.intend)
+                done = swap(path, body, expected, mode=mode, intend=partial(self._recent.intend, rows=changes))
             except OSError:
                 if before:
                     before.undo()

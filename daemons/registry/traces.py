@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import secrets
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -34,7 +33,6 @@ WINDOW_S = 5.0
 _TRIM_BYTES = 1 * files.MIB
 _LIMIT_BYTES = 16 * files.MIB
 _STRAYS_KEPT = 20
-_INTENDS = re.compile(rb'\{"intends": \[(\d+), (\d+), (\d+)\]\}')
 
 
 class Content(NamedTuple):
@@ -84,6 +82,13 @@ class Publication(NamedTuple):
         return 0.0 <= clock.monotonic() - self.at <= WINDOW_S
 
 
+class Intention(NamedTuple):
+    """What a holder of the lock was about to publish; *becomes* names what its rows would say, by agent."""
+
+    content: Content
+    becomes: Mapping[str, str]
+
+
 class Recent:
     """The publications of the last seconds. Every call under the registry's lock."""
 
@@ -92,10 +97,11 @@ class Recent:
         self._trim_at = 0.0
         self._kept: _Kept | None = None
 
-    def intend(self, content: Content) -> None:
-        """Note that *content* is about to be published. A failure is logged, no more."""
+    def intend(self, content: Content, rows: Changes) -> None:
+        """Note that *content*, in which *rows* are new, is about to be published. A failure is logged, no more."""
+        becomes = {agent_id: fingerprint(row) for agent_id, row in rows.items()}
         try:
-            self._append(b'\n{"intends": [%d, %d, %d]}\n' % content)
+            self._append(b"\n" + json.dumps({"intends": content, "becomes": becomes}).encode() + b"\n")
         except OSError as cause:
             log.warning("registry.change_not_noted", reason=str(StorageError("append to", self._path, cause)))
         files.reached("registry.intended")
@@ -144,12 +150,12 @@ class Recent:
         """What was published last, or None when that is not known."""
         return next((line for line in self._newest_first() if isinstance(line, Publication)), None)
 
-    def intended(self) -> Content | None:
+    def intended(self) -> Intention | None:
         """What a writer was about to publish when it was killed, or None when the last one noted that it did."""
         newest = next(self._newest_first(), None)
-        return newest if isinstance(newest, Content) else None
+        return newest if isinstance(newest, Intention) else None
 
-    def _newest_first(self) -> Iterator[Publication | Content]:
+    def _newest_first(self) -> Iterator[Publication | Intention]:
         """Publications and intentions. A line that a killed writer left unfinished is passed over."""
         found = False
         for size in (16_384, _LIMIT_BYTES):
@@ -196,9 +202,16 @@ def _at(raw: bytes) -> float:
         return -WINDOW_S
 
 
-def _line(raw: bytes) -> Publication | Content | None:
-    intends = _INTENDS.fullmatch(raw)
-    return Content(*map(int, intends.groups())) if intends else _parsed(raw)
+def _line(raw: bytes) -> Publication | Intention | None:
+    return _intention(raw) if raw.startswith(b'{"intends"') else _parsed(raw)
+
+
+def _intention(raw: bytes) -> Intention | None:
+    try:
+        line = json.loads(raw)
+        return Intention(Content(*line["intends"]), dict(line["becomes"]))
+    except (LookupError, TypeError, ValueError):
+        return None
 
 
 def _parsed(raw: bytes) -> Publication | None:
