@@ -24,7 +24,6 @@ from tests.site import serving, shown
 from tests.stand_ins import in_place_of_the_daemons, pids, run_supervisord, states
 
 FIXTURE = Path(__file__).parent / "fixtures" / "frontend"
-pytestmark = pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
 
 Detail = dict[str, Any]
 Mail = Callable[[], list[Message]]

@@ -23,8 +23,6 @@ from tests.conftest import eventually
 from tests.site import serving, shown
 
 FIXTURE = Path(__file__).parent / "fixtures" / "frontend"
-needs_npm = pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
-pytestmark = needs_npm
 
 Builder = Callable[..., subprocess.CompletedProcess[str]]
 
