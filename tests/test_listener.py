@@ -226,12 +226,13 @@ raise SystemExit(loop.run("api", lambda conf, wake: Steady()))
 """
 # The real one, only less patient.
 LISTENER = """
-from daemons.listener import __main__ as listener, care, heartbeats
+from daemons import heartbeat
+from daemons.listener import __main__ as listener, care
 
 listener.INTERVAL_S = listener.Listener.interval_s = 1.0
 listener.SILENT_FOR_S = 2.0
 care.STEADY_AFTER_S = 2
-heartbeats.MARGIN_S = 1.0
+heartbeat.MARGIN_S = 1.0
 raise SystemExit(listener.main())
 """
 ENDS = "import time; time.sleep(1.2); raise SystemExit(3)"

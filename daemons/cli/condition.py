@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, Literal, TypeVar
 
-from daemons import asking, clock, loop, suite, supervisor
+from daemons import asking, clock, heartbeat, loop, suite, supervisor
 from daemons.asking import NoAnswer, Reply
 from daemons.cli.screen import Sign
 from daemons.files import LockBusy, StorageError
@@ -23,10 +23,6 @@ from daemons.supervisor import ProgramState
 
 T = TypeVar("T")
 Verdict = Literal["healthy", "degraded", "stopped"]
-
-# Beyond two of its cycles a daemon counts as hanging; the margin is for a busy machine.
-CYCLES_MISSED = 2
-MARGIN_S = 5.0
 
 # The API's parts that are files all share: what it means when one of them has evidence, and what to do.
 CURE = "do what this line says; the rest works again by itself"
@@ -73,7 +69,7 @@ class Program:
     @property
     def hangs(self) -> bool:
         status = self.own_status
-        return self.is_up and status is not None and status.age_s > CYCLES_MISSED * status.interval_s + MARGIN_S
+        return self.is_up and status is not None and heartbeat.is_overdue(status)
 
     @property
     def is_outdated(self) -> bool:

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from daemons import loop, processes, suite
+from daemons import heartbeat, loop, processes, suite
 from daemons.budget import Budget
 from daemons.health_checker import fetch, probes
 from daemons.health_checker.alarms import Condition
@@ -27,7 +27,6 @@ API_GRACE_S = 10.0
 SERVICE_GRACE_S = 30.0
 FIRST_HEARTBEAT_S = 30.0
 GIVEN_UP_AFTER = 3
-HEARTBEAT_MARGIN_S = 1.0
 LISTENER = "listener"
 _AT_ONCE = 8
 
@@ -82,7 +81,7 @@ class Programs:
     def overdue_in_s(self) -> float:
         """When the listener's heartbeat will be overdue, if none comes: time for a look then."""
         status = loop.read_status(self._conf, LISTENER)
-        left_s = _limit_s(status) - status.age_s if status else 0.0
+        left_s = heartbeat.look_in_s(status) if status else 0.0
         return left_s if left_s > 0 else float("inf")
 
     @property
@@ -123,8 +122,8 @@ class Programs:
         status = loop.read_status(self._conf, LISTENER)
         if status is None or status.pid != state.pid:
             return Verdict("frozen", f"has completed no cycle in the {state.up_s} s since it was started")
-        if status.age_s > _limit_s(status):
-            allowed = f"{_limit_s(status):.0f} s are allowed"
+        if heartbeat.is_overdue(status):
+            allowed = f"{heartbeat.allowed_s(status):.0f} s are allowed"
             return Verdict("frozen", f"completed its last cycle {status.age_s:.0f} s ago; {allowed}")
         return Verdict("healthy", "completes its cycles")
 
@@ -203,10 +202,6 @@ class Programs:
         state = self._state(watched)
         stands_still = state is not None and state.state != "RUNNING"
         return stands_still and not watched.restarted_for and watched.track.believed.kind != "foreign"
-
-
-def _limit_s(status: loop.Status) -> float:
-    return 2 * status.interval_s + HEARTBEAT_MARGIN_S
 
 
 def _question(service: Service) -> Question:

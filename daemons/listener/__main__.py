@@ -2,6 +2,8 @@
 
     tick:  hear what happened -> look at what is so -> pay what has been owed for long enough
 
+Between two such rounds it wakes when the next heartbeat would be overdue, and goes on sleeping when it came.
+
 supervisord restarts what ends, and owns every restart. It does nothing about a program that hangs, gives up for good
 after some failed starts, and restarts one that ends again and again at full speed for ever: the listener's part.
 Events only wake it; what it does, it decides by what supervisord and the status files say.
@@ -28,6 +30,8 @@ INTERVAL_S = 6.0
 # Longer than it takes to end: events of the programs that go first would wake us several times meanwhile.
 SILENT_FOR_S = 10.0
 _CODE_EVERY_S = 60.0
+_JUST_AFTER_S = 0.02
+_SHORTEST_S = 0.05
 
 
 class Listener:
@@ -41,13 +45,31 @@ class Listener:
         self._events = events
         self._rpc = Rpc(conf)
         self._alarms = Alarms(conf)
-        self._care = Care(conf, self._rpc, self._alarms, Heartbeats(conf, INTERVAL_S))
+        self._heartbeats = Heartbeats(conf, INTERVAL_S)
+        self._care = Care(conf, self._rpc, self._alarms, self._heartbeats)
+        self._heard = -1
+        self._round_mono = float("-inf")
+        self._detail: Mapping[str, object] = {}
         self._answered_mono = clock.monotonic()
         self._timer: threading.Timer | None = None
         self._outdated = _Outdated(conf)
         events.listen(wake)
 
     def tick(self, now: datetime) -> Mapping[str, object]:
+        if self._is_due(now):
+            self._heard = self._events.count
+            self._round_mono = clock.monotonic()
+            self._detail = self._round(now)
+        self._come_back(now)
+        return self._detail
+
+    def _is_due(self, now: datetime) -> bool:
+        """Whether there is anything to do: not when all heartbeats came that we woke for."""
+        is_time = clock.monotonic() - self._round_mono >= 0.9 * INTERVAL_S
+        news = self._events.count != self._heard or self._care.endings.due(now)
+        return bool(is_time or news) or self._heartbeats.is_anyone_overdue()
+
+    def _round(self, now: datetime) -> Mapping[str, object]:
         programs: Mapping[str, str] = {}
         try:
             programs = self._cycle(now)
@@ -55,7 +77,6 @@ class Listener:
         except (SupervisorDown, SupervisorRefused) as silence:
             self._is_silent(str(silence), now)
         self._alarms.tick(now)
-        self._come_back(now)
         return {"programs": programs, "events": self._events.count, "outdated": self._outdated.names(list(programs))}
 
     def close(self) -> None:
@@ -96,13 +117,15 @@ class Listener:
             return True
 
     def _come_back(self, now: datetime) -> None:
-        """Have the next cycle begin when the next debt is due."""
+        """Have the next cycle begin when the next debt is due, or the next heartbeat overdue."""
         if self._timer:
             self._timer.cancel()
         due = self._care.endings.next_due()
-        if due is None:
+        debt_s = (due - now).total_seconds() if due else float("inf")
+        wanted_s = min(debt_s, self._heartbeats.next_look_s() + _JUST_AFTER_S)
+        if wanted_s >= INTERVAL_S:
             return
-        self._timer = threading.Timer(max(0.05, (due - now).total_seconds()), self._wake.set, args=["due"])
+        self._timer = threading.Timer(max(_SHORTEST_S, wanted_s), self._wake.set, args=["due"])
         self._timer.daemon = True
         self._timer.start()
 
