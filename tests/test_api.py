@@ -592,10 +592,14 @@ def test_a_full_disk_is_507_and_it_works_again_afterwards(
 
         full = api.post("/api/agents/register", {"agent_id": "b"})
         assert (full.status, "disk is full" in full.json["detail"]) == (507, True)
+        health = api.get("/health")
+        assert (health.status, health.json["disk"]["status"]) == (503, "full")
+        assert "0 bytes" in health.json["disk"]["evidence"]
         assert [agent["agent_id"] for agent in api.get("/api/agents").json["agents"]] == ["a"]
 
         (tiny / "filler").unlink()
         assert api.post("/api/agents/register", {"agent_id": "b"}).status == 200
+        assert "status" not in api.get("/health").json["disk"]
         child.terminate()
         child.wait(5)
     finally:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask import Blueprint, Response
 
-from daemons import __version__, clock, files, processes
+from daemons import __version__, clock, files, heartbeat, processes
 from daemons.api.answers import json_answer
 from daemons.api.knowledge import DAEMONS
 from daemons.api.state import State
 from daemons.files import LockBusy, StorageError
 from daemons.loop import Status
 
-_CYCLES_MISSED = 2
-_MARGIN_S = 5.0
+# With less than this left nothing can be kept any more: full, where the health checker's `low` is a warning.
+_FULL_BYTES = 64 << 10
 _WELL = ("healthy", "absent")
 
 
@@ -41,12 +42,14 @@ def of(state: State) -> dict[str, Any]:
         "agents": _or_unknown(lambda: _agents(state)),
         "mailbox": _mailbox(state),
     }
+    checker = state.knowledge.detail("health_checker")
+    disk = _disk(state, _mapping(checker.get("disk")))
     well = (
         front["status"] in _WELL
+        and disk.get("status") != "full"
         and all(each["status"] == "healthy" for each in daemons.values())
         and not any(each and "status" in each for each in stores.values())  # they have one only when not well
     )
-    checker = state.knowledge.detail("health_checker")
     return {
         "status": "healthy" if well else "degraded",
         "api": "healthy",
@@ -58,7 +61,7 @@ def of(state: State) -> dict[str, Any]:
         **stores,
         "tmux": state.knowledge.detail("registry_service").get("tmux"),
         "services": _mapping(checker.get("services")),
-        "disk": checker.get("disk"),
+        "disk": disk,
     }
 
 
@@ -74,6 +77,20 @@ def frontend(state: State) -> dict[str, Any]:
     if not exists and known["status"] in _WELL:
         known |= {"status": "degraded", "evidence": f"{conf.dist / 'index.html'} is not there"}
     return known | {"index_exists": exists}
+
+
+def _disk(state: State, known: Mapping[str, Any]) -> dict[str, Any]:
+    """What the health checker knows of the disk, unless a look now (20 us) shows that it has filled up since."""
+    try:
+        found = os.statvfs(state.conf.state)
+    except OSError as cause:
+        return {**known, "status": "unknown", "evidence": f"could not look: {cause.strerror}"}
+    free_bytes = found.f_bavail * found.f_frsize
+    names_left = found.f_favail if found.f_files else 1
+    if free_bytes >= _FULL_BYTES and names_left:
+        return dict(known)
+    evidence = f"{free_bytes} bytes and {found.f_favail} file names are left where {state.conf.state} lies"
+    return {**known, "status": "full", "evidence": evidence}
 
 
 def _daemon(status: Status | None) -> dict[str, Any]:
@@ -92,7 +109,7 @@ def _verdict(status: Status) -> dict[str, str]:
     process = processes.identify(status.pid)
     if process is None or process.started != status.pid_started:
         return {"status": "dead", "evidence": f"pid {status.pid} has ended"}
-    if status.age_s > _CYCLES_MISSED * status.interval_s + _MARGIN_S:
+    if heartbeat.is_overdue(status):
         return {"status": "hanging", "evidence": f"a cycle is due every {status.interval_s:g} s"}
     return {"status": "healthy"}
 
