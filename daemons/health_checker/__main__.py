@@ -17,6 +17,7 @@ from daemons import clock, log, loop
 from daemons.budget import Budget, Policy
 from daemons.clock import Wake
 from daemons.files import LockBusy
+from daemons.health_checker import probes
 from daemons.health_checker.alarms import Alarms
 from daemons.health_checker.fetch import Target
 from daemons.health_checker.frontend.care import Frontend
@@ -27,6 +28,7 @@ from daemons.settings import Settings, SettingsError
 
 SOON_S = 2.0
 SETTLING_S = 0.5
+VERDICT_LATE_S = 0.8
 # The first try is free; a failed one waits 10 s, then 20 … up to an hour.
 POLICY = Policy(first_pause_s=10.0, longest_pause_s=3600.0, most_an_hour=12)
 
@@ -89,7 +91,7 @@ class HealthChecker:
     def _ask_every_s(self) -> float:
         unsettled = self._programs.is_unsteady or self._frontend.is_unsettled
         wanted_s = SOON_S if unsettled else self._programs.overdue_in_s + 0.1
-        return min(wanted_s, self._conf.health_interval_s)
+        return min(wanted_s, _between_looks_s(self._conf.health_interval_s))
 
     def _come_back(self) -> None:
         """Have the next cycle begin when it is wanted. The published interval stays the promise that others check."""
@@ -99,6 +101,11 @@ class HealthChecker:
         self._timer = threading.Timer(max(0.05, wanted_s), self._wake.set, args=("due",))
         self._timer.daemon = True
         self._timer.start()
+
+
+def _between_looks_s(interval_s: float) -> float:
+    """The pause that has the verdict on a server that hangs, too, within one interval and VERDICT_LATE_S."""
+    return max(interval_s / 2, interval_s - (probes.WITHIN_S - VERDICT_LATE_S))
 
 
 def _page(conf: Settings) -> Target:
