@@ -292,6 +292,9 @@ class Supervisor:
     def start(self, name: str) -> None:
         self.calls.append(f"start {name}")
 
+    def signal(self, name: str, number: int) -> None:
+        self.calls.append(f"signal {name} {number:d}")
+
     def is_shutting_down(self) -> bool:
         return False
 
@@ -320,6 +323,8 @@ def restarts_of(conf: Settings, supervisord: Supervisor) -> Restarts:
 
 
 WHY = Verdict("frozen", "no answer")
+# A frozen one must wake to hear that it is to end.
+STOPPED = ["stop api", "signal api 18"]
 
 
 def test_a_restart_is_a_stop_now_and_a_start_when_it_has_ended(conf: Settings, supervisord: Supervisor) -> None:
@@ -327,11 +332,11 @@ def test_a_restart_is_a_stop_now_and_a_start_when_it_has_ended(conf: Settings, s
 
     assert restarts.ask(program("RUNNING"), WHY, T0)
     restarts.pursue({"api": program("STOPPING")})
-    assert supervisord.calls == ["stop api"]
+    assert supervisord.calls == STOPPED
     restarts.pursue({"api": program("STOPPED", 0)})
     restarts.pursue({"api": program("RUNNING")})
 
-    assert supervisord.calls == ["stop api", "start api"]
+    assert supervisord.calls == [*STOPPED, "start api"]
     assert not restarts.is_owed("api")
 
 
@@ -340,7 +345,7 @@ def test_whoever_dies_between_stop_and_start_owes_the_start(conf: Settings, supe
 
     restarts_of(conf, supervisord).pursue({"api": program("STOPPED", 0)})
 
-    assert supervisord.calls == ["stop api", "start api"]
+    assert supervisord.calls == [*STOPPED, "start api"]
 
 
 def test_a_program_that_its_user_stopped_stays_stopped(conf: Settings, supervisord: Supervisor) -> None:
@@ -356,7 +361,7 @@ def test_nothing_is_started_while_a_stop_is_under_way(conf: Settings, supervisor
     with files.lock(conf.run_dir / "stop.lock"):
         restarts.pursue({"api": program("STOPPED", 0)})
 
-    assert supervisord.calls == ["stop api"]
+    assert supervisord.calls == STOPPED
 
 
 def test_restarts_are_paced(conf: Settings, supervisord: Supervisor) -> None:

@@ -8,8 +8,10 @@ Whoever dies between the stop and the start leaves the debt on the disk, and pay
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Literal
 
 from daemons import files, log, suite
 from daemons.budget import Budget
@@ -44,6 +46,7 @@ class Restarts:
         if not self._told("stop", program.name):
             self._keep(self._owed - {program.name})
             return False
+        self._told("resume", program.name)  # a stopped one (SIGSTOP) would sleep through its SIGTERM
         self._notes.record(
             "program.restarted", reason=f"{why.kind}: {why.evidence}", program=program.name, pid=program.pid
         )
@@ -67,13 +70,17 @@ class Restarts:
         except (files.LockBusy, SupervisorDown, SupervisorRefused) as hindrance:
             log.info("program.not_started", program=name, reason=str(hindrance))
 
-    def _told(self, what: str, name: str) -> bool:
+    def _told(self, what: Literal["stop", "resume", "start"], name: str) -> bool:
+        calls = {"stop": self._rpc.stop, "resume": self._resume, "start": self._rpc.start}
         try:
-            (self._rpc.stop if what == "stop" else self._rpc.start)(name)
+            calls[what](name)
         except (SupervisorDown, SupervisorRefused) as hindrance:
             log.warning("supervisor.refused", call=what, program=name, reason=str(hindrance))
             return False
         return True
+
+    def _resume(self, name: str) -> None:
+        self._rpc.signal(name, signal.SIGCONT)
 
     def _keep(self, owed: frozenset[str]) -> None:
         if owed != self._owed:

@@ -31,6 +31,10 @@ class Report:
         """Add up a figure over the rounds."""
         self.figures[figure] = self.figures.get(figure, 0) + amount
 
+    def most(self, figure: str, amount: float) -> None:
+        """Keep the largest of a figure over the rounds."""
+        self.figures[figure] = max(self.figures.get(figure, amount), amount)
+
     @property
     def passed(self) -> bool:
         blind = [subject for subject in self._control_rounds if not self._control_wrong[subject]]
