@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal, cast
 
-from daemons import clock, processes, settings, text
+from daemons import clock, processes, settings
+from daemons.health_checker.tail import Tail
 
 ATTEMPT = "CMUX_ATTEMPT"
-KEPT_OUTPUT_BYTES = 64 << 10
-_SHOWN_OUTPUT_LINES = 200
 END_WITHIN_S = 5.0
 
 _PASSED_ON = {"HOME", "USER", "LOGNAME", "PATH", "LANG", "LANGUAGE", "TZ", "TMPDIR", "NODE_EXTRA_CA_CERTS", "NODE_ENV"}
@@ -95,7 +94,7 @@ def run(npm: Path, *arguments: str, cwd: Path, attempt: str, deadline_mono: floa
         umask=0o022,  # what is built is served to others, perhaps by a server of another user
     )
     with child:
-        output = _Tail(cast("IO[bytes]", child.stdout))
+        output = Tail(cast("IO[bytes]", child.stdout))
         why = _wait(child, output, deadline_mono, stop)
         end_descendants(attempt)
         output.drain()
@@ -103,7 +102,7 @@ def run(npm: Path, *arguments: str, cwd: Path, attempt: str, deadline_mono: floa
 
 
 def _wait(
-    child: subprocess.Popen[bytes], output: _Tail, deadline_mono: float, stop: Callable[[], bool]
+    child: subprocess.Popen[bytes], output: Tail, deadline_mono: float, stop: Callable[[], bool]
 ) -> Literal["exited", "timed out", "cancelled"]:
     def done() -> bool:
         output.drain()
@@ -127,25 +126,3 @@ def end_descendants(attempt: str) -> int:
         return processes.hold_all(leftovers(processes.table()) - set(known), leftovers)
 
     return len(processes.end(again(()), grace_s=0.0, deadline_s=clock.monotonic() + END_WITHIN_S, again=again))
-
-
-class _Tail:
-    """The end of what a child prints: read as it comes, so that the child never waits for us, the rest let go."""
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._fd = stream.fileno()
-        os.set_blocking(self._fd, False)
-        self._kept = b""
-
-    def drain(self) -> None:
-        try:
-            while piece := os.read(self._fd, KEPT_OUTPUT_BYTES):
-                self._kept = (self._kept + piece)[-KEPT_OUTPUT_BYTES:]
-        except BlockingIOError:
-            return
-
-    def shown(self) -> str:
-        """Its last lines, safe to show, secrets masked."""
-        lines = text.mask(text.safe(text.decode(self._kept))).strip().splitlines()
-        cut = [f"… {len(lines) - _SHOWN_OUTPUT_LINES} lines before"] if len(lines) > _SHOWN_OUTPUT_LINES else []
-        return "\n".join(cut + lines[-_SHOWN_OUTPUT_LINES:])
