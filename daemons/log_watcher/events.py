@@ -67,10 +67,13 @@ def scan(window: bytes, patterns: Patterns, *, offset: int = 0, settled: bool = 
     end = window.rfind(b"\n") + 1
     events: list[Event] = []
     position = floor = 0
-    while position < end:
-        found = _next_error(window, patterns, position, end)
-        if found is None:
-            break
+    for place in patterns.places(window):
+        if place < position or place >= end:
+            continue
+        found = _error_at(window, patterns, position, place)
+        position = found.following
+        if not found.judgement.why:
+            continue
         record = Record(found.line, found.judgement, _preamble(window, found, floor=floor))
         start = found.start - record.preamble_bytes
         floor, position = _grow(record, window, patterns, found.following, end)
@@ -91,7 +94,7 @@ def _event(record: Record, found: _Found, offset: int) -> Event:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A line that is an error: where it starts, where the next one does."""
+    """A line that may be an error: where it starts, where the next one does."""
 
     start: int
     line: bytes
@@ -99,17 +102,12 @@ class _Found:
     judgement: Judgement
 
 
-def _next_error(window: bytes, patterns: Patterns, position: int, end: int) -> _Found | None:
-    while position < end:
-        hit = patterns.next_candidate(window, position, end)
-        if hit is None:
-            return None
-        start = max(window.rfind(b"\n", position, hit) + 1, position)
-        _, line, position = next(_lines(window, start, end))
-        judgement = patterns.judge(line)
-        if judgement.why:
-            return _Found(start, line, position, judgement)
-    return None
+def _error_at(window: bytes, patterns: Patterns, position: int, place: int) -> _Found:
+    """The line around *place*, which starts at *position* or later: it may be an error or none."""
+    start = max(window.rfind(b"\n", position, place) + 1, position)
+    newline = window.index(b"\n", place)
+    line = window[start:newline].removesuffix(b"\r")
+    return _Found(start, line, newline + 1, patterns.judge(line))
 
 
 def _grow(record: Record, window: bytes, patterns: Patterns, position: int, end: int) -> tuple[int, int]:

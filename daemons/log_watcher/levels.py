@@ -221,6 +221,7 @@ _REQUEST_KEYS = {
     "method", "path", "url", "uri", "request", "req", "RequestMethod", "request_uri", "http.request.method",
 }  # fmt: skip
 _JSON_LEVEL = re.compile(rb"\"(?:level|severity|levelname|lvl|log\.level)\"\s*:\s*\"?(?P<word>[A-Za-z]+|\d+)")
+_IS_NUMBER = re.compile(r"0|[1-9]\d{0,2}", re.ASCII)
 MESSAGE_KEYS = ("message", "msg", "event", "short_message", "@m", "@mt", "text")
 # A line above this is judged by a look at its keys instead of being parsed whole.
 JSON_BYTES = 256 << 10
@@ -260,13 +261,13 @@ def _level_field(fields: dict[str, object]) -> int | None:
 
 def _level_value(key: str, value: object) -> int | None:
     text = str(value).strip()
-    if text.isascii() and text.isdigit() and len(text) < 4:
-        return _level_number(key, int(text))
+    if _IS_NUMBER.fullmatch(text):
+        return _level_number(int(text)) if key.lower().endswith(("level", "severity")) else None
     return LEVELS.get(text.lower().encode("utf-8", "replace"))
 
 
-def _level_number(key: str, number: int) -> int:
-    if number <= 7 and key != "levelno":  # syslog's severities, as in GELF
+def _level_number(number: int) -> int:
+    if number <= 7:  # syslog's severities, as in GELF
         return ERROR if number <= 3 else WARNING if number == 4 else INFO if number <= 6 else DEBUG
     # pino and bunyan: 30 info, 40 warn, 50 error, 60 fatal.
     return ERROR if number >= 50 else WARNING if number >= 40 else INFO if number >= 30 else DEBUG

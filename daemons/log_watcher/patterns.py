@@ -17,27 +17,13 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from daemons.log_watcher import engine, levels, traces
+from daemons.log_watcher import engine, gate, levels, traces
 from daemons.log_watcher.levels import Head
+from daemons.log_watcher.scanner import Scanner
 from daemons.settings import ERROR_PATTERNS, IGNORE_PATTERNS, Settings, SettingsError
 
 Why = Literal["", "trace", "access", "level", "pattern"]
 
-# Without one of these no line is an error by rules 1 to 3. What it lets through is judged line by line, so it may err
-# only on the side of letting through; a test holds it to that.
-_GATE = (
-    r"(?i:err|exception|crit|crt|fatal|ftl|severe|alert|emerg|fail|panic|traceback|unhandled|uncaught)",
-    r"(?i:terminate called|segmentation fault|stack smashing|\bSIG[A-Z]{3,5}: )",
-    r"Out of memory: Kill",
-    r"[ |]5\d\d\b",
-    r"\"(?:level|severity|lvl|Level|Severity|LEVEL|loglevel|log_level|logLevel|log.level|levelname)\"\s*:\s*\"?\d",
-    r"[sS]tatus[_a-zA-Z.]*\"\s*:\s*\"?5\d\d",
-    r"response_code\"\s*:\s*\"?5\d\d",
-    r"\"s\"\s*:\s*\"[EF]\"",
-    r"^[EF](?:\d{4} |, \[)",
-    r"[\[<][ECF][\] >]",
-    r"^<\d{1,3}>",
-)
 _LEVEL_NAME = re.compile(r"[\^\[(]?(?:\\b)?\\?\[?(?:INFO|DEBUG|TRACE|NOTICE|WARN|WARNING)\\?\]?:?(?:\\b)?[)\]$]?")
 _ZERO_OF = re.compile(rb"\b(?i:0|no|zero)[ \t]+$")
 _IS_ZERO = re.compile(rb"[\"']?\s{0,3}[=:]\s{0,3}0\b(?![.,]\d)")
@@ -68,12 +54,13 @@ class Patterns:
         self._own_errors = _compiled("CMUX_ERROR_PATTERNS", own_errors)
         self._ignores = _compiled("CMUX_IGNORE_PATTERNS", ignores)
         self._own_ignores = _compiled("CMUX_IGNORE_PATTERNS", own_ignores)
-        self._gate = engine.compile_any([*_GATE, *conf.error_patterns])
+        may_be_errors = [*gate.GATE, *(pattern for pattern in conf.error_patterns if not gate.adds_nothing(pattern))]
+        self._scanner = Scanner(may_be_errors)
+        self._gate = engine.compile_any(may_be_errors)
 
-    def next_candidate(self, block: bytes, position: int, end: int) -> int | None:
-        """Where in *block* the next line that may be an error has something telling; None: no more up to *end*."""
-        found = self._gate.search(block, position, end)
-        return found.start() if found else None
+    def places(self, block: bytes) -> list[int]:
+        """Ascending places in *block*: every line that is an error by itself holds one, and few others do."""
+        return self._scanner.places(block)
 
     def judge(self, line: bytes) -> Judgement:
         """Whether *line* (without its newline) is an error by itself."""
@@ -82,7 +69,7 @@ class Patterns:
 
     def judge_following(self, line: bytes) -> Judgement:
         """Like `judge`, cheaper for the line that usually ends an event: a quiet record that begins with a date."""
-        if levels.surely_starts_record(line) and self.next_candidate(line, 0, len(line)) is None:
+        if levels.surely_starts_record(line) and self._gate.search(line) is None:
             return _QUIET_RECORD
         return self.judge(line)
 
