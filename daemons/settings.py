@@ -42,6 +42,10 @@ class Service:
     port: int | None
     health_url: str | None
     autostart: bool
+    check: tuple[str, ...] | None = None
+    """A command whose exit code 0 says that the service is healthy."""
+    memory_bytes: int | None = None
+    """What it may use with all that it starts, before somebody is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,7 @@ class Settings:
     health_interval_s: float
     build_timeout_s: float
     allow_npm_scripts: bool
+    rebuild_stale: bool
     agents_interval_s: float
     agent_settle_s: float
     missing_grace_s: float
@@ -160,6 +165,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         health_interval_s=conf.get("CMUX_HEALTH_INTERVAL", "10", _seconds),
         build_timeout_s=conf.get("CMUX_BUILD_TIMEOUT", "600", _seconds),
         allow_npm_scripts=conf.get("CMUX_ALLOW_NPM_SCRIPTS", "no", _yes_no),
+        rebuild_stale=conf.get("CMUX_REBUILD_STALE", "no", _yes_no),
         agents_interval_s=conf.get("CMUX_AGENTS_INTERVAL", "2", _seconds),
         agent_settle_s=conf.get("CMUX_AGENT_SETTLE", "10", _seconds_or_none),
         missing_grace_s=conf.get("CMUX_MISSING_GRACE", "86400", _seconds),
@@ -177,6 +183,7 @@ def child_environment(**extra: str) -> dict[str, str]:
 
 # -- where values come from -------------------------------------------------------------------------------------------
 
+_SERVICE_OPTIONS = ("command", "directory", "port", "health", "check", "memory", "autostart")
 # Set by the suite for its own programs and by the tests; no knobs.
 _NOT_KNOBS = {"CMUX_HOME", "CMUX_CONF", "CMUX_SUITE_ID", "CMUX_AGENT_ID", "CMUX_TOKEN"}
 
@@ -220,11 +227,10 @@ class _Source:
                 "NAME of up to 32 letters, digits, _ and -"
             )
         options = dict(self._parsed.items(section))
-        unknown = options.keys() - {"command", "directory", "port", "health", "autostart"}
+        unknown = options.keys() - set(_SERVICE_OPTIONS)
         if unknown:
             raise SettingsError(
-                f"{min(unknown)!r} in [{section}] of {self._file} is not known; "
-                "allowed: command, directory, port, health, autostart"
+                f"{min(unknown)!r} in [{section}] of {self._file} is not known; allowed: {', '.join(_SERVICE_OPTIONS)}"
             )
 
         def option(key: str, default: str, parse: Callable[[str], T]) -> T:
@@ -241,6 +247,8 @@ class _Source:
             port=option("port", "", _optional(_port)),
             health_url=option("health", "", _optional(_loopback_url)),
             autostart=option("autostart", "yes", _yes_no),
+            check=option("check", "", _optional(_command)),
+            memory_bytes=option("memory", "", _optional(_amount)),
         )
 
     def refuse_unknown_names(self) -> None:
@@ -380,6 +388,13 @@ def _loopback_url(raw: str) -> str:
     if not found or not 0 < int(found[1] or 80) < 65536:
         raise ValueError("an http:// address such as http://127.0.0.1:8000/health")
     return raw
+
+
+def _amount(raw: str) -> int:
+    found = re.fullmatch(r"(\d{1,9})([KMGT])", raw, re.ASCII)
+    if not found or not int(found[1]):
+        raise ValueError("an amount of memory such as 500M or 2G")
+    return int(found[1]) << {"K": 10, "M": 20, "G": 30, "T": 40}[found[2]]
 
 
 def _command(raw: str) -> tuple[str, ...]:

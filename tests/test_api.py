@@ -847,6 +847,16 @@ def test_health_is_200_only_when_every_part_is_healthy(api: Client, conf: Settin
     assert api.get("/health").status == 503
 
 
+def test_what_programs_use_is_in_health_and_metrics(api: Client, conf: Settings) -> None:
+    used = {"rss_bytes": 5, "files": 6, "files_limit": 7, "cpu_s": 0.5}
+    publish(conf, "health_checker", resources={"programs": {"api": used}, "inotify": {}})
+
+    assert api.get("/health").json["resources"]["programs"]["api"] == used
+    lines = api.get("/metrics").body.decode().splitlines()
+    assert 'cmux_program_resident_memory_bytes{program="api"} 5' in lines
+    assert 'cmux_program_cpu_seconds_total{program="api"} 0.5' in lines
+
+
 def test_a_dist_that_is_gone_is_503_before_the_checker_looks(api: Client, conf: Settings) -> None:
     publish_all(conf)
     build(conf)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from daemons import clock
+from daemons import clock, processes
 from daemons.health_checker import fetch, probes
 from daemons.health_checker.fetch import NoAnswer, Target
 from daemons.health_checker.steadiness import Verdict
@@ -325,3 +325,43 @@ def test_a_redirect_is_an_answer_and_is_not_followed(server: Say) -> None:
 def test_no_answer_says_what_was_seen() -> None:
     with pytest.raises(NoAnswer, match="nobody listens at"):
         fetch.get(Target("127.0.0.1", free_port()), within_s=1)
+
+
+# -- a service's own check --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("shell", "kind", "said"),
+    [
+        ("exit 0", "healthy", "ends with 0"),
+        ("echo no primary; exit 3", "degraded", "ends with 3 and says 'no primary'"),
+        ("kill -9 $$", "degraded", "ends with -9"),
+        ("printf '\\033]0;evil\\007'; exit 1", "degraded", "\\x1b"),
+        ("exec yes", "frozen", "has not ended within 0.5 s"),
+    ],
+)
+def test_a_check_is_worth_what_it_ends_with(tmp_path: Path, shell: str, kind: str, said: str) -> None:
+    verdict = probes.command(["/bin/sh", "-c", shell], tmp_path, within_s=0.5)
+
+    assert verdict.kind == kind
+    assert said in verdict.evidence
+    assert len(verdict.evidence) < 300
+
+
+def test_nothing_of_a_check_that_hangs_is_left(tmp_path: Path) -> None:
+    (tmp_path / "check").write_text("#!/bin/sh\necho $$ > leader\nsetsid sleep 61 &\necho $! > child\nsleep 62\n")
+    (tmp_path / "check").chmod(0o700)
+
+    assert probes.command(["./check"], tmp_path, within_s=0.5).kind == "frozen"
+
+    pids = [int((tmp_path / name).read_text()) for name in ("leader", "child")]
+    eventually(lambda: not any(processes.read(pid) for pid in pids))
+
+
+def test_a_check_that_cannot_be_run_says_nothing_about_the_service(tmp_path: Path) -> None:
+    verdict = probes.command(["./none"], tmp_path)
+
+    assert (verdict.kind, verdict.evidence) == (
+        "unknown",
+        "its check ./none could not be run: No such file or directory",
+    )

@@ -129,13 +129,14 @@ def test_a_service_is_read_with_its_command_folder_port_and_health(home):
     conf_file(
         home,
         "[service:web]\ncommand = uvicorn 'my app:app' --port 8001\ndirectory = web\nport = 8001\n"
-        "health = http://127.0.0.1:8001/health\n",
+        "health = http://127.0.0.1:8001/health\ncheck = ./check --now\nmemory = 512M\n",
     )
 
     (service,) = load(home).services
 
     assert service.command == ("uvicorn", "my app:app", "--port", "8001")
     assert (service.directory, service.port, service.autostart) == (home / "web", 8001, True)
+    assert (service.check, service.memory_bytes) == (("./check", "--now"), 512 << 20)
 
 
 @pytest.mark.parametrize(
@@ -145,6 +146,8 @@ def test_a_service_is_read_with_its_command_folder_port_and_health(home):
         "[service:web]\ncommand = x\nport = y\n",
         "[service:a b]\ncommand = x\n",
         "[service:web]\ncommand = x\nprot = 1\n",
+        "[service:web]\ncommand = x\nmemory = 512\n",
+        "[service:web]\ncommand = x\nmemory = 0G\n",
         "[other]\n",
         "[service:web]\ncommand = 'x\n",
     ],

@@ -62,6 +62,7 @@ def of(state: State) -> dict[str, Any]:
         "tmux": state.knowledge.detail("registry_service").get("tmux"),
         "services": _mapping(checker.get("services")),
         "disk": disk,
+        "resources": checker.get("resources"),
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from flask import Blueprint, Response
 
@@ -42,7 +43,23 @@ def _lines(state: State) -> Iterator[str]:
     mail = known["mailbox"] if isinstance(known["mailbox"], dict) else {}
     counts = [({"kind": name}, mail[name]) for name in ("messages", "unparsable", "undelivered") if name in mail]
     yield from _metric("cmux_mailbox_lines", "gauge", "Lines of the current mailbox file.", counts)
+    yield from _about_programs(known["resources"] or {})
     yield from _about_the_api(state)
+
+
+_OF_A_PROGRAM = (
+    ("rss_bytes", "cmux_program_resident_memory_bytes", "gauge", "Memory of a program and what it started."),
+    ("files", "cmux_program_open_fds", "gauge", "Open files of its process that is nearest to its limit."),
+    ("files_limit", "cmux_program_max_fds", "gauge", "What that process may open."),
+    ("cpu_s", "cmux_program_cpu_seconds_total", "counter", "CPU time of a program and what it started."),
+)
+
+
+def _about_programs(resources: Mapping[str, Any]) -> Iterator[str]:
+    """As the health checker measured them, at most half a minute ago."""
+    programs = resources.get("programs", {}).items()
+    for field, metric, kind, about in _OF_A_PROGRAM:
+        yield from _metric(metric, kind, about, [({"program": name}, used[field]) for name, used in programs])
 
 
 def _about_agents(state: State) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """The health checker: is everything served as it should be? What is broken is healed, or told.
 
-    tick:  look after the frontend -> ask the programs -> look at the disk -> tell what is new, clear what is over
+    tick:  ask the programs -> look at the disk and at what they use -> look after the frontend
+           -> tell what is new, clear what is over
 
 Files of `dist` are looked at in every cycle, which a file event starts at once; servers are asked once an interval, and
 soon again after an answer that differs from what is believed. No cycle waits for a build or for a restart.
@@ -23,6 +24,7 @@ from daemons.health_checker.fetch import Target
 from daemons.health_checker.frontend.care import Frontend
 from daemons.health_checker.notes import Notes
 from daemons.health_checker.programs import Programs
+from daemons.health_checker.resources import Resources
 from daemons.health_checker.space import Space
 from daemons.settings import Settings, SettingsError
 
@@ -47,6 +49,7 @@ class HealthChecker:
         self._alarms = Alarms(conf)
         self._programs = Programs(conf, budget, notes)
         self._space = Space(conf.state)
+        self._resources = Resources(conf.services)
         self._frontend = Frontend(conf, budget, notes, wake)
         self.interval_s = conf.health_interval_s
 
@@ -55,6 +58,7 @@ class HealthChecker:
         if is_due:
             self._try("programs", lambda: self._programs.look(now))
             self._try("disk", self._space.look)
+            self._try("resources", lambda: self._resources.look(self._programs.trees))
         self._frontend.cycle(now, ask=is_due and self._can_be_served())
         if is_due:
             self._due_mono = clock.monotonic() + self._ask_every_s()
@@ -64,6 +68,7 @@ class HealthChecker:
             "frontend": self._frontend.detail(),
             **self._programs.detail(),
             "disk": self._space.detail(),
+            "resources": self._resources.detail(),
             "alerts_waiting": self._alarms.waiting,
         }
 
@@ -85,6 +90,7 @@ class HealthChecker:
 
     def _tell(self, now: datetime) -> None:
         conditions = [*self._frontend.conditions(), *self._programs.conditions(), *self._space.conditions()]
+        conditions += self._resources.conditions()
         unsure = self._programs.unsure() | ({"frontend"} if self._frontend.is_unsure else set())
         self._alarms.report(conditions, now, unsure=unsure)
 

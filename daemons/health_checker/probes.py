@@ -10,14 +10,17 @@ A stranger that answers 200 is not healthy; neither is one that repeats our inst
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import IO, Literal, cast
 
-from daemons import processes, text
+from daemons import clock, processes, text
 from daemons.health_checker import fetch
 from daemons.health_checker.fetch import Answer, NoAnswer, Target
 from daemons.health_checker.steadiness import Kind, Verdict
+from daemons.health_checker.tail import Tail
 
 WITHIN_S = 2.0
 _SHOWN = 120
@@ -48,6 +51,34 @@ def tcp(target: Target, ours: frozenset[int] | None, *, within_s: float = WITHIN
     except NoAnswer as none:
         return _owned(target, ours, Verdict(_WITHOUT_ANSWER[none.why], str(none)), "takes no connection")
     return _owned(target, ours, Verdict("healthy", f"takes connections at port {target.port}"), "takes connections")
+
+
+def command(argv: Sequence[str], directory: Path, *, within_s: float = WITHIN_S) -> Verdict:
+    """Run *argv* in *directory*, without a shell: exit code 0 is healthy. After *within_s* its tree is ended."""
+    try:
+        child = subprocess.Popen(
+            argv,
+            cwd=directory,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except OSError as cause:
+        return Verdict("unknown", f"its check {argv[0]} could not be run: {cause.strerror}")
+    # Not `with child`, which waits for it: for ever, when the kernel doesn't let it go.
+    with cast("IO[bytes]", child.stdout) as output:
+        tail = Tail(output)
+        ended = clock.wait_until(lambda: tail.drain() or child.poll() is not None, within_s=within_s)
+        if not ended:
+            processes.end_tree([child.pid], grace_s=0.0, deadline_s=clock.monotonic() + 1.0)
+            child.poll()
+    said = _shown(tail.shown().strip())
+    if not ended:
+        return Verdict("frozen", f"its check has not ended within {within_s:g} s; it said {said!r}")
+    if child.returncode == 0:
+        return Verdict("healthy", "its check ends with 0")
+    return Verdict("degraded", f"its check ends with {child.returncode} and says {said!r}")
 
 
 def _owned(target: Target, ours: frozenset[int] | None, verdict: Verdict, does: str) -> Verdict:

@@ -1,7 +1,7 @@
 """The programs under supervisord, each with the question that shows whether it works, and what to make of the answer.
 
 api          its health call, asked like a user         listener    its heartbeat: it watches ours, we watch its
-service-…    its health URL, or its port
+service-…    its health URL, its check, or its port
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ class Programs:
         self._budget = budget
         self._restarts = Restarts(conf, self._rpc, budget, notes)
         self._states: Mapping[str, ProgramState] | None = None
+        self._trees: Mapping[str, Pids] = {}
         self._watched = [self._api(), self._listener(), *(self._service(service) for service in conf.services)]
 
     def look(self, now: datetime) -> None:
@@ -71,6 +72,11 @@ class Programs:
         answers = self._answers()
         for watched in self._watched:
             self._take_in(watched, answers[watched.name], now)
+
+    @property
+    def trees(self) -> Mapping[str, Pids]:
+        """The processes of every program that runs, its own and what they started, as of the last look."""
+        return self._trees
 
     @property
     def is_unsteady(self) -> bool:
@@ -137,17 +143,19 @@ class Programs:
 
     def _answers(self) -> dict[str, Verdict]:
         looked = processes.table()
+        running = [state for state in (self._states or {}).values() if state.pid]
+        self._trees = {state.name: frozenset(processes.tree([state.pid], looked)) for state in running}
         marked = None if self._states is not None else frozenset(processes.marked(self._suite_id, looked))
         with ThreadPoolExecutor(max_workers=_AT_ONCE, thread_name_prefix="probe") as pool:
-            asked = {w.name: pool.submit(self._answer, w, looked, marked) for w in self._watched}
+            asked = {w.name: pool.submit(self._answer, w, marked) for w in self._watched}
         return {name: answer.result() for name, answer in asked.items()}
 
-    def _answer(self, watched: Watched, looked: processes.Table, marked: Pids | None) -> Verdict:
+    def _answer(self, watched: Watched, marked: Pids | None) -> Verdict:
         state = self._state(watched)
         if state and state.state == "STOPPED":
             return Verdict("unknown", "is being restarted" if self._restarts.is_owed(watched.name) else "is stopped")
         # Without supervisord the marker says whose a process is.
-        ours = marked if state is None else frozenset(processes.tree([state.pid], looked))
+        ours = marked if state is None else self._trees.get(state.name, frozenset())
         try:
             verdict = watched.ask(ours, state)
         except OSError as cause:
@@ -208,6 +216,9 @@ def _question(service: Service) -> Question:
     if service.health_url:
         target = _target(service)
         return lambda ours, _: probes.http(target, ours, probes.service_judge)
+    if service.check:
+        argv = service.check
+        return lambda _, state: probes.command(argv, service.directory) if _is_up(state) else _runs(state)
     if service.port:
         target = Target("localhost", service.port)
         return lambda ours, _: probes.tcp(target, ours)
@@ -219,6 +230,11 @@ def _target(service: Service) -> Target:
         return Target.parse(service.health_url or "")
     except ValueError as wrong:
         raise SettingsError(f"health = {service.health_url} of [service:{service.name}]: {wrong}") from None
+
+
+def _is_up(state: ProgramState | None) -> bool:
+    """Whether there is anything for a check to ask; None: nobody knows, so it is asked."""
+    return state is None or state.state == "RUNNING"
 
 
 def _runs(state: ProgramState | None) -> Verdict:

@@ -5,6 +5,7 @@
     ending      SIGTERM, wait, look again, freeze, SIGKILL, look again
     sockets     who occupies a port, who is at its other end
     apart       what must not be taken for the suite's     cgroups     what can't be left     usage     what it costs
+    limits      what it may cost
 
 The only door to signals and psutil. /proc is read directly: psutil costs 36 ms to import, three times as long a look,
 names one of four holders of a socket, and waits out its time on zombies that a stranger doesn't reap.
@@ -17,6 +18,7 @@ from daemons.processes.cgroups import cgroup_pids, enter_cgroup, remove_cgroup
 from daemons.processes.ending import Ended, Look, end, end_tree
 from daemons.processes.handles import Handle, hold_all, hold_newest, identify, is_alive, wait_any
 from daemons.processes.identity import Identity, boot_id
+from daemons.processes.limits import files_of, inotify_use, machine_memory
 from daemons.processes.proc import (
     MARKER,
     Process,
@@ -33,6 +35,7 @@ from daemons.processes.proc import (
     table,
     tree,
     user_name,
+    working_folder,
 )
 from daemons.processes.sockets import Listener, can_bind, holders, listeners, occupants, peer_uid, unix_listeners
 from daemons.processes.usage import Usage, usage
@@ -58,13 +61,16 @@ __all__ = [
     "end_tree",
     "enter_cgroup",
     "environment_value",
+    "files_of",
     "hold_all",
     "hold_newest",
     "holders",
     "identify",
+    "inotify_use",
     "is_alive",
     "is_tmux_server",
     "listeners",
+    "machine_memory",
     "marked",
     "marker",
     "occupants",
@@ -79,4 +85,5 @@ __all__ = [
     "usage",
     "user_name",
     "wait_any",
+    "working_folder",
 ]

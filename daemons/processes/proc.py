@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 from daemons import text
@@ -231,6 +232,14 @@ def _lent_by_tmux(pid: int, suite_id: str, looked: Table) -> bool:
         return True
     server = next((looked[above] for above in ancestors(pid, looked) if is_tmux_server(looked[above])), None)
     return server is not None and marker(server) == suite_id
+
+
+def working_folder(pid: int) -> Path | None:
+    """Where *pid* works now; None when it is gone, or not ours to know."""
+    try:
+        return Path(os.readlink(f"/proc/{pid}/cwd"))
+    except OSError:
+        return None
 
 
 # -- for people -------------------------------------------------------------------------------------------------------
