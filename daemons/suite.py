@@ -4,8 +4,9 @@
     .cmux/run/suite.json   written by the launcher the moment before it becomes supervisord
 
 Both travel when a home is copied, and then name the suite of the original. So an id counts only where the folder or its
-path is still the one that it was made for, and a record only under the id of its home. An id that can't be made out is
-no reason to take a suite that runs for none: there the record stands for it, as long as its supervisord lives.
+path is still the one that it was made for, and a record only under the id of its home. An id that is lost or makes no
+sense is no reason to take a suite that runs for none: there the record stands for it, as long as its supervisord lives,
+and without a record the supervisord itself, which carries id and home.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from daemons import __version__, clock, files, processes
-from daemons.processes import Identity
+from daemons.processes import Identity, Table
 from daemons.settings import Settings
 
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -76,12 +77,9 @@ def suite_id(conf: Settings) -> str:
 def known_id(conf: Settings) -> str | None:
     """The id of this home's suite, or None when it has none of its own yet. StorageError when it cannot be read.
 
-    Where its line makes no sense, it is that of the suite that runs here.
+    Where its line is gone or makes no sense, it is that of the suite that runs here.
     """
-    raw = files.read(_id_file(conf))
-    if raw is None:
-        return None
-    words = _words(raw)
+    words = _words(files.read(_id_file(conf)))
     if not words:
         return _id_of_the_running(conf)
     # Moved: the same folder. Restored, or its file system mounted anew: the same path. Copied: neither.
@@ -90,26 +88,35 @@ def known_id(conf: Settings) -> str | None:
     return words[0] if is_same_folder or is_same_path else None
 
 
-def restore_id(record: Record, conf: Settings) -> None:
-    """Where the id's line makes no sense, write that of *record*, which ran here. StorageError or LockBusy if it can't.
+def restore_id(known: str, conf: Settings) -> None:
+    """Where the id's line is gone or makes no sense, write *known*, which ran here. StorageError, LockBusy if it can't.
 
-    Once its supervisord has ended, the record vouches for nothing any more, and what is left of the suite has the id
-    alone to be known by.
+    Once its supervisord has ended, nothing vouches for the suite any more, and what is left of it has the id alone to
+    be known by.
     """
-    if _is_damaged(conf):
+    if not _words(files.read(_id_file(conf))):
         with files.lock(conf.run_dir / "suite_id.lock"):
-            if _is_damaged(conf):
-                files.replace(_id_file(conf), _line(record.suite_id, conf))
+            if not _words(files.read(_id_file(conf))):
+                files.replace(_id_file(conf), _line(known, conf))
 
 
-def _is_damaged(conf: Settings) -> bool:
-    raw = files.read(_id_file(conf))
-    return raw is not None and not _words(raw)
+def carried_id(conf: Settings, looked: Table) -> str | None:
+    """The id that a supervisord in *looked* carries which was started for this home and works in it, or None.
+
+    For a home whose state was deleted under its suite. The name alone of a home that was moved away would be carried
+    too, but the folder that such a suite works in is another one.
+    """
+    for process in looked.values():
+        if "supervisor.supervisord" in process.command and processes.working_folder(process.pid) == conf.home:
+            known = processes.marker(process)
+            if known and processes.environment_value(process, "CMUX_HOME") == str(conf.home):
+                return known
+    return None
 
 
-def _words(raw: bytes) -> list[str]:
-    """ID, INODE and HOME; nothing when *raw* makes no sense."""
-    words = os.fsdecode(raw).rstrip("\n").split(" ", 2)
+def _words(raw: bytes | None) -> list[str]:
+    """ID, INODE and HOME; nothing when *raw* is none or makes no sense."""
+    words = os.fsdecode(raw or b"").rstrip("\n").split(" ", 2)
     return words if len(words) == 3 and _ID.fullmatch(words[0]) else []
 
 

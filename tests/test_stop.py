@@ -261,22 +261,42 @@ def test_an_id_that_makes_no_sense_hides_nothing(conf: Settings, plants: Plants,
     assert (conf.state / "suite_id").read_bytes() == line  # what is left of it would be found by the next stop too
 
 
-@pytest.mark.parametrize("force", [False, True])
-def test_nothing_is_proven_while_a_supervisord_answers(
-    conf: Settings, plants: Plants, environ: dict[str, str], force: bool
+@pytest.mark.parametrize("lost", [("suite_id",), ("suite_id", "run/suite.json")])
+def test_an_id_that_was_deleted_hides_nothing_and_makes_nobody_a_stranger(
+    lost: tuple[str, ...], conf: Settings, plants: Plants, environ: dict[str, str]
 ) -> None:
-    ours = started(conf, plants, environ, idle="say('ours'); forever()")
-    pid = plants.pid("supervisord")
-    (conf.state / "suite_id").unlink()
-    (conf.run_dir / "suite.json").unlink()
+    ours = started(conf, plants, environ)
+    line = (conf.state / "suite_id").read_bytes()
+    for name in lost:
+        (conf.state / name).unlink()
 
-    report = stop.stop(ours, force=force)
+    seen = stop.stop(ours, dry_run=True, force=True)
+    report = stop.stop(ours)
+
+    assert (seen.foreign, {each.why for each in seen.processes if "--force" in each.why}) == ((), set())
+    assert (report.outcome, report.exit_code, report.foreign) == ("stopped", 0, ())
+    assert not alive(plants.pid("supervisord"))
+    assert not alive(plants.pid("ours-server"))
+    assert (conf.state / "suite_id").read_bytes() == line
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_nothing_is_proven_while_a_stranger_answers_for_supervisord(
+    conf: Settings, plants: Plants, force: bool
+) -> None:
+    files.private_dir(conf.run_dir)
+    pid = plants.python(
+        "made = socket.socket(socket.AF_UNIX); made.bind(sys.argv[2]); made.listen(); say('stranger'); forever()",
+        supervisor.socket_path(conf),
+    )
+    plants.pid("stranger")
+
+    report = stop.stop(conf, force=force)
 
     assert alive(pid)
     assert (report.proven, report.exit_code, len(report.wrong)) == (False, 1, 1)
     assert str(supervisor.socket_path(conf)) in report.problem
     assert f"kill {pid}" in report.problem
-    assert supervisor.Rpc(conf).poke()
 
 
 @pytest.mark.skipif(not os.access("/sys/fs/cgroup/freezer/tasks", os.W_OK), reason="needs a cgroup v1 freezer")

@@ -95,15 +95,25 @@ class TestTheId:
         assert suite.suite_id(conf) == written.suite_id
         assert (conf.state / ID_FILE).read_bytes() == line
 
+    def test_one_that_was_deleted_is_that_of_the_suite_that_runs(self, conf: Settings) -> None:
+        written = record(conf)
+        suite.write(written, conf)
+        line = (conf.state / ID_FILE).read_bytes()
+        (conf.state / ID_FILE).unlink()
+
+        assert suite.running(conf) == written
+        assert suite.suite_id(conf) == written.suite_id
+        assert (conf.state / ID_FILE).read_bytes() == line
+
     def test_it_is_restored_out_of_a_record_only_where_it_makes_no_sense(self, conf: Settings, tmp_path: Path) -> None:
         written = record(conf)
         line = (conf.state / ID_FILE).read_bytes()
         (conf.state / ID_FILE).write_bytes(b"[")
-        suite.restore_id(written, conf)
+        suite.restore_id(written.suite_id, conf)
         assert (conf.state / ID_FILE).read_bytes() == line
 
         copy = in_home(conf, Path(shutil.copytree(conf.home, tmp_path / "copy")))
-        suite.restore_id(written, copy)
+        suite.restore_id(written.suite_id, copy)
 
         assert suite.known_id(copy) is None
 

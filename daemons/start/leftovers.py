@@ -19,7 +19,7 @@ def end_leftovers(conf: Settings) -> tuple[Ended, ...]:
 
     Call it under the stop lock and only when no suite runs.
     """
-    known = suite.known_id(conf)
+    known = suite.known_id(conf) or _lost_id(conf)
     if known is None:
         return ()
     record = suite.read(conf)
@@ -33,6 +33,13 @@ def end_leftovers(conf: Settings) -> tuple[Ended, ...]:
 
     deadline_s = clock.monotonic() + conf.stop_timeout_s
     return processes.end(look(()), grace_s=conf.stop_grace_s, deadline_s=deadline_s, again=look)
+
+
+def _lost_id(conf: Settings) -> str | None:
+    """The id of a suite whose home lost it, and its record, while it ran: written anew, its agents go on carrying it."""
+    if known := suite.carried_id(conf, processes.table()):
+        suite.restore_id(known, conf)
+    return known
 
 
 def _left_behind(suite_id: str, cgroup: Path | None, looked: Table) -> set[int]:

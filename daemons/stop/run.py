@@ -44,6 +44,7 @@ class Run:
         self._kept_s = min(_KEPT_S, _KEPT_PART * (deadline - clock.monotonic()))
         self._farewell = farewell
         self._ledger = Ledger()
+        self._suite_id: str | None = None
         self._record: Record | None = None
         self._agents: Mapping[str, Mapping[str, Any]] = {}
         self._windows: Windows | None = None
@@ -112,7 +113,7 @@ class Run:
 
     def _first_look(self, tmux_within_s: float) -> Table:
         self._ledger.doing = "reading what runs"
-        suite_id = self._readable(lambda: suite.known_id(self._conf))
+        self._suite_id = suite_id = self._readable(lambda: suite.known_id(self._conf)) or self._carried_id()
         self._record = self._readable(lambda: suite.read(self._conf))
         self._evidence = Evidence(suite_id, self._record)
         if suite_id:
@@ -124,6 +125,11 @@ class Run:
             self._count_strangers(looked)
         return looked
 
+    def _carried_id(self) -> str | None:
+        if known := suite.carried_id(self._conf, processes.table()):
+            self._ledger.notes.append("the suite's id was lost; the supervisord that runs here for this home carries it")
+        return known
+
     def _readable(self, read: Callable[[], T]) -> T | None:
         try:
             return read()
@@ -133,10 +139,10 @@ class Run:
 
     def _restore_id(self) -> None:
         """While supervisord still vouches for it: a stop that leaves something must not hide it from the next one."""
-        if (record := self._record) is None:
+        if (known := self._suite_id) is None:
             return
         try:
-            Background(lambda: suite.restore_id(record, self._conf)).result(_LAST_GRACE_S)
+            Background(lambda: suite.restore_id(known, self._conf)).result(_LAST_GRACE_S)
         except (StorageError, LockBusy) as reason:
             self._ledger.notes.append(f"the suite's id was not written anew: {reason}")
 
