@@ -497,6 +497,26 @@ def test_our_window_in_a_session_of_the_users_ends_alone(conf: Settings, shell: 
     assert [(each.kind, each.name) for each in report.windows] == [("window", "cmux:worker")]
 
 
+def test_a_window_that_somebody_else_opened_in_our_session_is_named_as_such_before_and_after(
+    conf: Settings, shell: Shell, tmp_path: Path
+) -> None:
+    files.private_dir(conf.run_dir)
+    agent = opened(conf, "worker", tmp_path)
+    shell("new-window", "-d", "-t", "=cmux:", "-n", "notes", "sleep 1000")
+    notes = int(shell("list-panes", "-t", "=cmux:notes", "-F", "#{pane_pid}"))
+    by_somebody_else = "somebody else opened it in the suite's session"
+
+    seen, report = stop.stop(conf, dry_run=True), stop.stop(conf)
+
+    for told in (seen, report):
+        named = {(each.kind, each.name): each.why for each in told.windows}
+        assert named == {("session", "cmux"): "the suite opened it", ("window", "cmux:notes"): by_somebody_else}
+        whys = {each.pid: each.why for each in told.processes}
+        assert whys[notes] == f"window cmux:notes, {by_somebody_else}"
+        assert whys[agent.pid] == "window cmux:worker, the suite opened it"
+    assert (report.exit_code, report.problem, sessions(shell)) == (0, "", set())
+
+
 def test_a_pane_that_registered_ends_and_its_neighbours_do_not(conf: Settings, shell: Shell) -> None:
     shell("new-session", "-d", "-s", "mine", "-n", "agent", "sleep 1000")
     shell("new-window", "-d", "-t", "=mine:", "-n", "notes", "sleep 1000")

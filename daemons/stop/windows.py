@@ -67,7 +67,11 @@ class Windows:
 
 
 def ours_in(panes: Iterable[Pane], suite_id: str, agents: Mapping[str, Mapping[str, Any]]) -> list[Ours]:
-    """Whole sessions that the suite opened, its windows elsewhere, and panes that agents registered."""
+    """Whole sessions that the suite opened, its windows elsewhere, and panes that agents registered.
+
+    A window that somebody else opened in a session of the suite ends with that, and is named by itself: its user, or the
+    agent that opened it, wants to know before and after.
+    """
     registered = {
         (str(entry.get("tmux_server")), str(entry.get("pane_id")), entry.get("pid")): agent_id
         for agent_id, entry in agents.items()
@@ -76,17 +80,23 @@ def ours_in(panes: Iterable[Pane], suite_id: str, agents: Mapping[str, Mapping[s
     for pane in panes:
         if pane.session_suite == suite_id:
             groups.setdefault(("session", pane.session_id), []).append(pane)
+            if not pane.agent and (pane.server, pane.pane_id, pane.pid) not in registered:
+                groups.setdefault(("guest", pane.window_id), []).append(pane)
         elif pane.suite == suite_id:
             groups.setdefault(("window", pane.window_id), []).append(pane)
         elif (pane.server, pane.pane_id, pane.pid) in registered:
             groups.setdefault(("pane", pane.pane_id), []).append(pane)
-    return [_ours(kind, found, registered) for (kind, _), found in groups.items()]
+    # Guests first: the first reason given for a process stands.
+    ordered = sorted(groups.items(), key=lambda group: group[0][0] != "guest")
+    return [_ours(kind, found, registered) for (kind, _), found in ordered]
 
 
 def _ours(kind: str, panes: list[Pane], registered: Mapping[tuple[str, str, Any], str]) -> Ours:
     first = panes[0]
     if kind == "session":
         window = Window("session", first.session, first.session_id, "the suite opened it", "")
+    elif kind == "guest":
+        window = Window("window", f"{first.session}:{first.window}", first.window_id, _GUEST, "")
     elif kind == "window":
         window = Window("window", f"{first.session}:{first.window}", first.window_id, "the suite opened it", "")
     else:
@@ -109,3 +119,6 @@ def end(conf: Settings, ours: Ours) -> str:
 def why(ours: Ours, pane: Pane) -> str:
     """Why the processes of *pane* are ours."""
     return f"window {pane.session}:{pane.window}, {ours.window.why}"
+
+
+_GUEST = "somebody else opened it in the suite's session"
