@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 import pytest
 from conftest import Start, eventually, free_port
 
-from daemons import clock, files, loop, settings, suite
+from daemons import agents, clock, files, loop, mailbox, settings, suite
 from daemons.alerts import Alerts, Occurrence
-from daemons.api import app, commits, description, server
+from daemons.api import app, commits, description, inbox, server
 from daemons.api import state as api_state
 from daemons.api.__main__ import Api
 from daemons.clock import Wake
@@ -890,6 +890,82 @@ def test_metrics_are_prometheus_text(api: Client) -> None:
     for line in lines:
         if not line.startswith("#"):
             float(line.rsplit(" ", 1)[1])
+
+
+# -- the inbox of an agent, and its heartbeat by file -----------------------------------------------------------------
+
+
+def say(conf: Settings, to: str, subject: str) -> None:
+    mailbox.of(conf).post(mailbox.Message(clock.now(), "user", to, subject))
+
+
+def test_an_inbox_gives_what_is_new_until_it_is_said_to_be_read(api: Client, conf: Settings) -> None:
+    say(conf, "a", "one")
+    say(conf, "b", "not for a")
+    say(conf, "a", "two")
+
+    first = api.post("/api/agents/a/inbox", {}).json
+    again = api.post("/api/agents/a/inbox", {}).json
+    assert (
+        [each["subject"] for each in first["messages"]]
+        == ["one", "two"]
+        == [each["subject"] for each in again["messages"]]
+    )
+
+    say(conf, "a", "three")
+    after = api.post("/api/agents/a/inbox", {"read_to": first["read_to"]}).json
+    assert [each["subject"] for each in after["messages"]] == ["three"]
+    assert after["is_all"]
+    assert api.post("/api/agents/a/inbox", {"read_to": after["read_to"]}).json["messages"] == []
+    assert [mail.message.subject for mail in mailbox.of(conf).inbox("b") if mail.message] == ["not for a"]
+
+
+def test_what_others_say_to_each_other_is_passed_over_once(
+    api: Client, conf: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox, "_SCANNED_AT_ONCE", 30)
+    monkeypatch.setattr(inbox, "_WORTH_REMEMBERING", 20)
+    for number in range(70):
+        say(conf, "b", f"chatter {number}")
+    say(conf, "a", "at last")
+
+    answers = [api.post("/api/agents/a/inbox", {}).json for _ in range(3)]
+
+    assert [len(answer["messages"]) for answer in answers] == [0, 0, 1]
+    assert [answer["is_all"] for answer in answers] == [False, False, True]
+
+
+def test_an_inbox_as_text_is_one_safe_line_a_message(api: Client, conf: Settings) -> None:
+    line = b"[2026-01-31T18:54:00+05:30] user -> cmux:a: evil \x1b[2J words\n"
+    conf.mailbox.write_bytes(line)  # another program's
+
+    answer = api.ask("POST", "/api/agents/a/inbox", b"{}", {**JSON, "Accept": "text/plain"})
+
+    position, about, line = answer.body.decode().splitlines()
+    assert mailbox.read_position(position)
+    assert about == "New in the mailbox for a, 1:"
+    assert line.endswith("user: evil \\x1b[2J words")
+
+
+@pytest.mark.parametrize("asked", [{"read_to": "nonsense"}, {"read_to": 5}, {"other": 1}])
+def test_an_inbox_is_not_moved_by_nonsense(api: Client, conf: Settings, asked: dict[str, object]) -> None:
+    say(conf, "a", "one")
+
+    assert api.post("/api/agents/a/inbox", asked).status == 400
+    assert len(api.post("/api/agents/a/inbox", {}).json["messages"]) == 1
+
+
+def test_a_touched_file_is_a_heartbeat(serve: Callable[..., object], conf: Settings) -> None:
+    serve()
+    api = Client(conf.port)
+    api.post("/api/agents/register", {"agent_id": "team/a"})
+    folder = files.private_dir(agents.touches_dir(conf))
+
+    (folder / "team%2Fa").write_text("waiting\n")
+    (folder / "nobody").write_text("")
+
+    beat = eventually(lambda: api.get("/api/agents/team/a").json.get("heartbeat"))
+    assert beat["state"] == "waiting"
 
 
 # -- the frontend and the page ------------------------------------------------------------------------------------

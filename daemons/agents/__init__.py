@@ -13,6 +13,7 @@ from __future__ import annotations
 from daemons.agents.ending import EndReport, NoSuchAgent, Protected, end_agent
 from daemons.agents.opening import NoSuchWindow, adopt_agent, open_agent
 from daemons.agents.sighting import Look, Sighting, State, fields_of
+from daemons.agents.touches import Touch, Touches, touches_dir
 from daemons.agents.view import heartbeats_path, last_observed, view
 
 __all__ = [
@@ -23,11 +24,14 @@ __all__ = [
     "Protected",
     "Sighting",
     "State",
+    "Touch",
+    "Touches",
     "adopt_agent",
     "end_agent",
     "fields_of",
     "heartbeats_path",
     "last_observed",
     "open_agent",
+    "touches_dir",
     "view",
 ]

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from daemons import log, loop, supervisor
+from daemons.agents import Touches
 from daemons.api import app, server, state
 from daemons.api.server import TCP_THREADS, UNIX_THREADS, Server
 from daemons.clock import Wake
@@ -41,6 +42,7 @@ class Api:
         except SettingsError:
             tcp.close()
             raise
+        self._touches = Touches(conf)
         self._servers = [
             Server(application, tcp, threads=TCP_THREADS),
             Server(application, unix, threads=UNIX_THREADS),
@@ -72,7 +74,9 @@ class Api:
         # A disk that fails is told to whoever asks; this program lives on without it.
         try:
             self._state.registry.settle(timeout_s=0.2)
-            self._state.beats.keep(self._state.agents.listing().ids)
+            registered = self._state.agents.listing().ids
+            self._state.beats.take_in(self._touches.read(), registered)
+            self._state.beats.keep(registered)
         except (LockBusy, StorageError) as trouble:
             log.warning("registry.not_settled", reason=str(trouble))
 

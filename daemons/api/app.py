@@ -14,6 +14,7 @@ from daemons.api import (
     failures,
     frontend,
     health,
+    inbox,
     mailbox,
     membership,
     metrics,
@@ -36,7 +37,7 @@ def flask_app(state: State) -> Flask:
     app = Flask("daemons.api", static_folder=None)
     app.url_map.merge_slashes = False  # `a//b` is an id
     app.url_map.strict_slashes = False
-    for resource in (membership, agents, health, alerts, mailbox, events, metrics, description, page, frontend):
+    for resource in (membership, inbox, agents, health, alerts, mailbox, events, metrics, description, page, frontend):
         app.register_blueprint(resource.routes(state))
     app.register_error_handler(HTTPException, _http_error)
     for kind in failures.EXPECTED:

@@ -1,4 +1,7 @@
-"""Heartbeats: in memory, and every few seconds in a side file. A beat is no change of the registry."""
+"""Heartbeats over HTTP: in memory, and every few seconds in a side file. A beat is no change of the registry.
+
+Those by the touch of a file are taken in beside them, and stay in their files.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from daemons import clock, files, log, strict_json
+from daemons.agents import Touch
 from daemons.files import StorageError
 from daemons.strict_json import BadJson
 
@@ -33,6 +37,17 @@ class Beats:
             self._beats[agent_id] = beat
             self.version += 1
         return beat
+
+    def take_in(self, touches: Mapping[str, Touch], registered: Collection[str]) -> None:
+        """Heartbeats by file: each of a *registered* agent counts when it is newer than what is known of it."""
+        with self._lock:
+            for agent_id in touches.keys() & registered:
+                touch = touches[agent_id]
+                at = clock.stamp(touch.at)
+                known = self._beats.get(agent_id)
+                if known is None or known["at"] < at:
+                    self._beats[agent_id] = {"at": at, **({"state": touch.state} if touch.state else {})}
+                    self.version += 1
 
     def get(self, agent_id: str) -> Beat | None:
         return self._beats.get(agent_id)

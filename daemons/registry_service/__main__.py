@@ -1,6 +1,6 @@
 """tmux and the registry agree: who is gone is marked and told once, who is back too; who can't be seen is kept.
 
-    tick:  registry ─▶ one look at tmux (woken by a death, asked again before "gone" is believed)
+    tick:  what hooks left ─▶ registry ─▶ one look at tmux (woken by a death, asked again before "gone" is believed)
              ─▶ verdicts ─▶ alerts ─▶ registry (only what changed) ─▶ status
 
 Alerts come before the registry: killed in between, the next life finds the alert told and the mark missing.
@@ -20,10 +20,12 @@ from daemons.alerts import Alerts
 from daemons.clock import Wake
 from daemons.journal import Journal
 from daemons.registry import Draft, LockBusy, Registry
-from daemons.registry_service import beats, conditions, keeping, windows
+from daemons.registry_service import conditions, keeping, windows
+from daemons.registry_service.beats import Beats
 from daemons.registry_service.deaths import Deaths
 from daemons.registry_service.looking import Looker
 from daemons.registry_service.mail import MailState, MailWatch
+from daemons.registry_service.spool import Spool
 from daemons.registry_service.telling import reconcile
 from daemons.registry_service.verdicts import Entries, Judge, Verdict
 from daemons.registry_service.windows import EndedWindows
@@ -61,6 +63,8 @@ class RegistryService:
         self._judge = Judge(conf)
         self._windows = EndedWindows(conf, self._journal)
         self._mail = MailWatch(conf)
+        self._beats = Beats(conf)
+        self._spool = Spool(conf, self._registry)
         self._last_words = functools.partial(windows.last_words, conf)
         self._last_mono = 0.0
 
@@ -85,6 +89,7 @@ class RegistryService:
     def _settle(self) -> None:
         try:
             self._registry.settle()
+            self._spool.drain(clock.now())
         except LockBusy as busy:
             log.warning("registry.busy", reason=str(busy))
 
@@ -93,7 +98,7 @@ class RegistryService:
         looked = self._looker.look(before)
         registered = self._registry.snapshot().agents
         entries = _seen_by_both(before, registered)
-        verdicts = self._judge.judge(entries, looked.sightings, beats.heard(self._conf), now)
+        verdicts = self._judge.judge(entries, looked.sightings, self._beats.heard(), now)
         return Findings(registered, entries, verdicts, looked.observation, self._mail.look(registered))
 
     def _tell(self, found: Findings, now: datetime) -> None:

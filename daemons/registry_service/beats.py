@@ -1,4 +1,4 @@
-"""When agents were heard of last, as the API keeps it beside the registry: a beat is no change of the registry."""
+"""When agents were heard of last: over HTTP, as the API keeps it beside the registry, or by the touch of a file."""
 
 from __future__ import annotations
 
@@ -7,12 +7,28 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from daemons import agents, files
+from daemons.agents import Touches
 from daemons.registry_service.verdicts import moment
 from daemons.settings import Settings
 
 
-def heard(conf: Settings) -> Mapping[str, datetime]:
-    """The last heartbeat of each agent that ever sent one. What makes no sense counts as none."""
+class Beats:
+    """The last heartbeat of each agent that ever sent one."""
+
+    def __init__(self, conf: Settings) -> None:
+        self._conf = conf
+        self._touches = Touches(conf)
+
+    def heard(self) -> Mapping[str, datetime]:
+        """When that was, by agent."""
+        heard = dict(_over_http(self._conf))
+        for agent_id, touch in self._touches.read().items():
+            heard[agent_id] = max(touch.at, heard.get(agent_id, touch.at))
+        return heard
+
+
+def _over_http(conf: Settings) -> Mapping[str, datetime]:
+    """As the API wrote it down. What makes no sense counts as none."""
     try:
         raw = files.read(agents.heartbeats_path(conf))
         told = json.loads(raw) if raw else {}
