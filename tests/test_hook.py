@@ -28,7 +28,7 @@ def hook(conf: Settings) -> Callable[..., str]:
     def run(event: str, agent: str = "worker-a", **environ: str) -> str:
         done = subprocess.run(
             [HOOK, event, conf.home, agent], capture_output=True, text=True, check=False, cwd=conf.home,
-            env={**os.environ, **environ},
+            env={**os.environ, "CMUX_HOOK_WITHIN_S": "5", **environ},
         )  # fmt: skip
         assert (done.returncode, done.stderr) == (0, "")
         return done.stdout

@@ -173,7 +173,7 @@ def test_it_is_told_once_when_it_is_back(scene: Scene) -> None:
 
     scene.open_again("w01")
 
-    assert scene.tells(2)[1] == "[CLEARED] agent 'w01': back in tmux"
+    assert scene.tells(2)[1] == "[CLEARED] agent 'w01': there again"
     assert "missing_since" not in scene.entry("w01")
     assert scene.entry("w01")["status"] == "running"
     assert scene.entry("w01")["pane_id"] != "%1"
@@ -423,6 +423,36 @@ def test_who_is_silent_for_longer_than_his_ttl_is_stale_once(scene: Scene) -> No
     files.replace(agents.heartbeats_path(scene.conf), json.dumps(beat).encode())
 
     assert "heard of again" in scene.tells(2)[1]
+
+
+def test_a_touched_file_counts_as_a_heartbeat(scene: Scene) -> None:
+    scene.registry.register("beating", {"ttl": 0.6}, clock.now())
+    scene.start()
+    scene.shows({"beating": "stale"}, within_s=15)
+
+    touched = files.private_dir(agents.touches_dir(scene.conf)) / "beating"
+    touched.touch()
+    os.utime(touched, (32472144000, 32472144000))
+
+    assert "heard of again" in scene.tells(2)[1]
+
+
+def test_an_agent_without_a_window_is_seen_by_its_process(scene: Scene) -> None:
+    with subprocess.Popen(["sleep", "60"]) as outside:
+        identity = processes.identify(outside.pid)
+        assert identity
+        scene.registry.register("outside", {"pid": identity.pid, "pid_started": identity.started}, clock.now())
+        scene.registry.register("earlier", {"pid": identity.pid, "pid_started": 1}, clock.now())
+        scene.start(CMUX_AGENTS_INTERVAL="60", CMUX_AGENT_SETTLE="0")
+        scene.shows({"outside": "running", "earlier": "missing"})
+
+        outside.kill()
+
+    # A death wakes the service, however long its cycle.
+    eventually(lambda: len(scene.mail()) == 2, but=scene.subjects)
+    wanted = f"[ALERT] Registered agent 'outside' missing: its process {identity.pid} has ended"
+    assert wanted in scene.subjects()
+    eventually(lambda: scene.entry("outside").get("status") == "missing")
 
 
 def test_a_registry_that_is_none_is_restored_and_told_once(scene: Scene) -> None:

@@ -2,7 +2,7 @@
 
     registry entry ──┐
                      ├──▶ Look.at() -> Sighting: running, exited, gone, unknown, unwatched, each with its evidence
-    tmux.observe() ──┘
+    tmux.observe() ──┘          └─ without a window: by_its_process()
 
 An entry remembers which pane of which tmux server the agent lives in, so a window that was renamed or moved is still
 the same agent, and the same ids on a later server are not. "Gone" is only ever said by the server that would know.
@@ -10,6 +10,7 @@ the same agent, and the same ids on a later server are not. "Gone" is only ever 
 
 from __future__ import annotations
 
+from daemons.agents.alone import by_its_process
 from daemons.agents.ending import EndReport, NoSuchAgent, Protected, end_agent
 from daemons.agents.opening import NoSuchWindow, adopt_agent, open_agent
 from daemons.agents.sighting import Look, Sighting, State, fields_of
@@ -27,6 +28,7 @@ __all__ = [
     "Touch",
     "Touches",
     "adopt_agent",
+    "by_its_process",
     "end_agent",
     "fields_of",
     "heartbeats_path",

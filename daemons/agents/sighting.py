@@ -18,11 +18,12 @@ State = Literal["running", "exited", "gone", "unknown", "unwatched"]
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """What is so of one agent, and how that is known. *pane* is where it was found, dead or alive."""
+    """What is so of one agent, and how that is known. *pane* is where it was found, dead or alive; *pid* what lives."""
 
     state: State
     evidence: str
     pane: Pane | None = None
+    pid: int | None = None
 
 
 class Look:
@@ -94,7 +95,7 @@ def _names(conf: Settings, agent_id: str, entry: Mapping[str, Any]) -> Iterable[
 def _found(pane: Pane) -> Sighting:
     where = f"{pane.session}:{pane.window} {pane.pane_id}"
     if not pane.dead:
-        return Sighting("running", f"window {where}, pid {pane.pid}", pane)
+        return Sighting("running", f"window {where}, pid {pane.pid}", pane, pane.pid)
     return Sighting("exited", f"its command ended {how_it_ended(pane)}", pane)
 
 

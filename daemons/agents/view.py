@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from daemons import clock, loop
+from daemons.agents.alone import by_its_process
 from daemons.agents.sighting import Look, Sighting
 from daemons.registry import Snapshot
 from daemons.settings import Settings
@@ -19,7 +20,7 @@ def view(conf: Settings, snapshot: Snapshot, observation: Seen | Unknown) -> lis
     """Every agent's entry with `agent_id` and `observed`: its state, the evidence, and what its pane shows."""
     look = Look(conf, observation)
     return [
-        {**entry, "agent_id": agent_id, "observed": _observed(entry, look.at(agent_id, entry))}
+        {**entry, "agent_id": agent_id, "observed": _observed(entry, by_its_process(entry, look.at(agent_id, entry)))}
         for agent_id, entry in snapshot.agents.items()
     ]
 

@@ -76,7 +76,7 @@ class RegistryService:
         self._tell(found, now)
         self._write_down(found, now)
         self._windows.close_old(found.observation, now)
-        self._deaths.follow([v.pane.pid for v in found.verdicts.values() if v.pane and v.state == "running"])
+        self._deaths.follow([v.pid for v in found.verdicts.values() if v.pid and v.state == "running"])
         return {**_detail(found), "alerts_waiting": self._alerts.stuck}
 
     def close(self) -> None:

@@ -37,7 +37,7 @@ def of_agents(entries: Entries, verdicts: Mapping[str, Verdict], last_words: Cal
             wanted.conditions.append(_stale(stale, agent_id, verdict))
         elif verdict.state in ("unknown", "settling"):
             wanted.held |= {missing, stale}
-        wanted.over[missing] = "stopped on purpose" if verdict.state == "stopped" else "back in tmux"
+        wanted.over[missing] = "stopped on purpose" if verdict.state == "stopped" else "there again"
         wanted.over[stale] = "heard of again"
     return wanted
 
@@ -75,8 +75,9 @@ def _missing(
         return _joined([*facts, *(["", "The last lines in its window:", words] if words else [])])
 
     # The line that its readers know; how a command ended is added where it is known.
-    how = f": {verdict.evidence}" if verdict.state == "exited" else ""
-    headline = f"[ALERT] Registered agent '{agent_id}' missing from tmux{how}"
+    where = " from tmux" if "pane_id" in entry or "window" in entry else ""
+    how = f": {verdict.evidence}" if verdict.state == "exited" or not where else ""
+    headline = f"[ALERT] Registered agent '{agent_id}' missing{where}{how}"
     return Condition(key, AGENT_MISSING, agent_id, headline, evidence)
 
 

@@ -10,7 +10,6 @@ from daemons import clock, processes
 from daemons.agents import fields_of
 from daemons.registry_service.verdicts import ABSENT, Entries, Verdict, moment
 from daemons.settings import Settings
-from daemons.tmux import Pane
 
 Fields = dict[str, Any]
 
@@ -27,7 +26,7 @@ def changes(entries: Entries, verdicts: Mapping[str, Verdict], now: datetime) ->
 
 def _fields(entry: Mapping[str, Any], verdict: Verdict, now: datetime) -> Fields:
     if verdict.state in ("running", "registered"):
-        wanted = _present(entry, verdict.pane)
+        wanted = _present(entry, verdict)
     elif verdict.state in (*ABSENT, "stale", "stopped"):
         wanted = _absent(entry, verdict, now)
     else:
@@ -35,8 +34,9 @@ def _fields(entry: Mapping[str, Any], verdict: Verdict, now: datetime) -> Fields
     return {name: value for name, value in wanted.items() if entry.get(name) != value}
 
 
-def _present(entry: Mapping[str, Any], pane: Pane | None) -> Fields:
+def _present(entry: Mapping[str, Any], verdict: Verdict) -> Fields:
     wanted: Fields = {}
+    pane = verdict.pane
     if pane is not None:
         wanted |= fields_of(pane)
         if entry.get("pid") != pane.pid or "pid_started" not in entry:
@@ -45,7 +45,7 @@ def _present(entry: Mapping[str, Any], pane: Pane | None) -> Fields:
     if entry.get("missing_since") is not None:
         wanted["missing_since"] = None
     if entry.get("status") in _OVER:
-        wanted["status"] = "running" if pane else None
+        wanted["status"] = "running" if verdict.state == "running" else None
     return wanted
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from daemons import clock, tmux
-from daemons.agents import Look, Sighting
+from daemons.agents import Look, Sighting, by_its_process
 from daemons.registry_service.verdicts import Entries
 from daemons.settings import Settings
 from daemons.tmux import Seen, Unknown
@@ -53,7 +53,10 @@ class Looker:
     def _once(self, entries: Entries) -> Looked:
         observation = tmux.observe_places(self._conf, give_up=self._give_up)
         look = Look(self._conf, observation)
-        return Looked(observation, {agent_id: look.at(agent_id, entry) for agent_id, entry in entries.items()})
+        sightings = {
+            agent_id: by_its_process(entry, look.at(agent_id, entry)) for agent_id, entry in entries.items()
+        }
+        return Looked(observation, sightings)
 
     @staticmethod
     def _vanished(entries: Entries, looked: Looked) -> set[str]:

@@ -45,6 +45,7 @@ class Verdict:
     since_mono: float
     since: datetime
     is_known: bool = True
+    pid: int | None = None
 
 
 class Judge:
@@ -68,7 +69,7 @@ class Judge:
             lasts = before is not None and before.state == state
             since_mono, since = (before.since_mono, before.since) if before and lasts else (mono, now)
             is_known = sighting.state != "unknown"
-            verdicts[agent_id] = Verdict(state, evidence, sighting.pane, since_mono, since, is_known)
+            verdicts[agent_id] = Verdict(state, evidence, sighting.pane, since_mono, since, is_known, sighting.pid)
         self._before = verdicts
         self._silent_since = {key: since for key, since in self._silent_since.items() if key in verdicts}
         return verdicts
