@@ -124,6 +124,47 @@ def test_without_a_home_it_makes_none(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+# -- any program as an agent ------------------------------------------------------------------------------------------
+
+
+def run_as_agent(conf: Settings, *words: str) -> subprocess.CompletedProcess[str]:
+    environ = {**os.environ, "CMUX_HOOK_WITHIN_S": "5"}
+    command = [str(HOOK), "run", str(conf.home), "tool", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environ, input="in\n")
+
+
+def test_a_program_runs_as_it_does_alone(served: Settings) -> None:
+    done = run_as_agent(served, "sh", "-c", "read word; echo $word; echo err >&2")
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "in\n", "err\n")
+    assert "tool" not in Registry(served).snapshot().agents
+
+
+def test_one_that_fails_stays_registered_and_its_process_is_gone(served: Settings) -> None:
+    assert run_as_agent(served, "sh", "-c", "exit 3").returncode == 3
+
+    entry = Registry(served).snapshot().agents["tool"]
+    assert agents.by_its_process(entry, agents.Sighting("unwatched", "")).state == "gone"
+
+
+@pytest.mark.parametrize("agent", ["../x", "tool"])
+def test_a_program_runs_also_where_nobody_can_be_told(tmp_path: Path, agent: str) -> None:
+    command = [str(HOOK), "run", str(tmp_path / "none"), agent, "sh", "-c", "echo out; exit 4"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout) == (4, "out\n")
+
+
+def test_nothing_that_beats_is_left(served: Settings) -> None:
+    run_as_agent(served, "true")
+
+    def left() -> list[str]:
+        looked = processes.table()
+        return [each.command for each in looked.values() if "sleep 10" in each.command and each.ppid == 1]
+
+    eventually(lambda: not left(), but=left)
+
+
 def test_a_beat_says_what_the_agent_does(conf: Settings, hook: Callable[..., str]) -> None:
     hook("waiting", "team/a")
 

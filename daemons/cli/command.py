@@ -37,6 +37,7 @@ GROUPS: Sequence[Mapping[str, str]] = (
         "mail": "read, follow, send and verify messages",
         "alerts": "list what someone must know of, acknowledge it",
         "logs": "show what the daemons log",
+        "hook": "have Claude Code, Codex, a shell or any program register, beat and read its mail",
     },
     {
         "health": "ask the API how it is, as a monitor would",
