@@ -31,6 +31,40 @@ def test_a_message_is_sent_listed_and_read_once(cmux: Cmux) -> None:
     assert subjects(cmux("mail", "read", "--as", "worker-a", "--json")) == []
 
 
+def test_an_answer_goes_to_who_wrote_what_was_read_last(cmux: Cmux, mail: Callable[[], list[Message]]) -> None:
+    early = cmux("mail", "reply", "too early", "--from", "worker-a")
+    assert (early.returncode, "has read no message" in early.stderr) == (2, True)
+    cmux("mail", "send", "worker-a", "run the tests", "--from", "supervisor")
+    cmux("mail", "read", "--as", "worker-a")
+    cmux("mail", "send", "worker-a", "not read yet", "--from", "other")
+
+    assert cmux("mail", "reply", "all green", "--from", "worker-a").returncode == 0
+
+    assert (mail()[-1].to, mail()[-1].subject) == ("cmux:supervisor", "all green")
+
+
+def test_an_answer_names_the_message_where_it_has_an_id(cmux: Cmux, mail: Callable[[], list[Message]]) -> None:
+    own = {"CMUX_MAILBOX_FORMAT": "jsonl"}
+    cmux("mail", "send", "worker-a", "run the tests", "--from", "supervisor", **own)
+    [asked] = answer(cmux("mail", "--json"))["messages"]
+
+    cmux("mail", "reply", "later", "--from", "worker-a", "--message", str(asked["position"]), **own)
+
+    assert mail()[-1].extra["in_reply_to"] == asked["id"]
+
+
+def test_a_sender_is_shown_what_was_read(cmux: Cmux) -> None:
+    cmux("mail", "send", "worker-a", "one", "--from", "supervisor")
+    cmux("mail", "read", "--as", "worker-a")
+    cmux("mail", "send", "worker-a", "two", "--from", "supervisor")
+    cmux("mail", "send", "nobody", "three", "--from", "supervisor")
+
+    sent = answer(cmux("mail", "sent", "--as", "supervisor", "--json"))["messages"]
+
+    assert [(each["subject"], each["read"]) for each in sent] == [("one", True), ("two", False), ("three", None)]
+    assert "nobody reads there" in cmux("mail", "sent", "--as", "supervisor").stdout
+
+
 def test_who_sends_from_an_agents_window_is_that_agent(cmux: Cmux, mail: Callable[[], list[Message]]) -> None:
     cmux("mail", "send", "user", "done", CMUX_AGENT_ID="worker-a")
 

@@ -590,3 +590,56 @@ def test_the_mailbox_of_the_settings(conf):
 
     eventually(conf.mailbox.exists)
     assert subjects(mailbox.of(conf).after(None)) == ["1"]
+
+
+# -- what waits for whom ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def unread(inbox, tmp_path):
+    return mailbox.Unread(inbox, tmp_path / "cursors")
+
+
+def test_unread_counts_follow_messages_and_cursors(inbox, unread):
+    for number in range(3):
+        inbox.post(note(number))
+    inbox.post(note("for c", to="c"))
+    assert unread.counts(["b", "c", "d"]) == {"b": 3, "c": 1}
+
+    follower = inbox.follow("b")
+    follower.commit(follower.new()[1])
+    assert unread.counts(["b", "c"]) == {"b": 1, "c": 1}
+
+    inbox.post(note("more"))
+    assert unread.counts(["b"]) == {"b": 2}
+
+
+def test_unread_counts_survive_rotation_and_truncation(inbox, unread, tmp_path):
+    inbox.post(note("one"))
+    assert unread.counts(["b"]) == {"b": 1}
+    inbox.post(note("two"))
+    inbox.rotate()
+    inbox.post(note("three"))
+    assert unread.counts(["b"]) == {"b": 3}
+
+    drain(inbox.follow("b"))
+    assert unread.counts(["b"]) == {}
+
+    inbox.post(note("four"))
+    assert unread.counts(["b"]) == {"b": 1}
+    os.truncate(tmp_path / "mailbox", 0)
+    inbox.post(note("5"))
+    assert unread.counts(["b"]) == {"b": 1}
+
+
+def test_a_sender_sees_what_was_read(inbox):
+    inbox.post(note("one"))
+    inbox.post(note("two"))
+    inbox.post(note("for nobody", to="c"))
+    follower = inbox.follow("b")
+    follower.commit(follower.new()[0])
+    inbox.rotate()
+
+    receipts = [(mail.message.subject, read) for mail, read in inbox.receipts("a")]
+
+    assert receipts == [("one", True), ("two", False), ("for nobody", None)]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from daemons import alerts, clock, mailbox, settings
-from daemons.cli.command import DEGRADED, DONE, Refused, count, subcommands
+from daemons.cli.command import DEGRADED, DONE, USAGE, Refused, count, subcommands
 from daemons.cli.screen import Screen, ago, many, shown
 from daemons.journal import Journal
 from daemons.mailbox import Delivery, Message, Unsendable, check_address
@@ -20,6 +20,8 @@ EXAMPLES: Sequence[tuple[str, str]] = (
     ("cmux mail --undelivered", "those to an address that nobody serves"),
     ('cmux mail send worker-a "please run the tests"', "to an agent; --body FILE for more than a line"),
     ("cmux mail read --as worker-a", "what worker-a has not read yet; marks it as read"),
+    ('cmux mail reply "all green"', "to who wrote the message that was read last"),
+    ("cmux mail sent", "what was sent, and whether it has been read"),
     ("cmux mail follow --as worker-a", "the same, and go on; each message at least once"),
     ("cmux mail tail", "watch what everybody tells everybody"),
     ("cmux mail verify", "prove that nothing the journal knows was lost"),
@@ -46,6 +48,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         reading.add_argument("--all", action="store_true", help="everybody's messages, not only those to NAME")
         if name == "read":
             reading.add_argument("-n", "--dry-run", "--peek", action="store_true", help="show, but don't mark as read")
+    _configure_reply(add("reply", "answer the message that was read last"))
+    sent = add("sent", "show what was sent, and whether it has been read")
+    sent.add_argument("--as", dest="name", metavar="NAME", help="the sender; default: the agent that asks, or user")
+    sent.add_argument("-n", "--lines", type=count, default=20, metavar="N", help="how many, default %(default)s")
     add("verify", "prove that every message the journal knows stands in the mailbox, once")
 
 
@@ -58,6 +64,15 @@ def _configure_list(parser: argparse.ArgumentParser) -> None:
 
 def _configure_send(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("to", metavar="TO", help="an agent, session:name, or user")
+    _configure_words(parser)
+
+
+def _configure_reply(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--message", metavar="POSITION", help="another than the last: its position, as --json shows it")
+    _configure_words(parser)
+
+
+def _configure_words(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("subject", metavar="SUBJECT", help="one line")
     parser.add_argument("--from", dest="sender", metavar="ADDRESS", help="default: the agent that asks, or user")
     parser.add_argument("--body", metavar="FILE", help="a file that holds more; - reads it from stdin")
@@ -70,6 +85,8 @@ def run(options: argparse.Namespace, conf: Settings, screen: Screen) -> int:
         "list": _list,
         "tail": _tail,
         "send": _send,
+        "reply": _reply,
+        "sent": _sent,
         "read": _read,
         "follow": _follow,
         "verify": _verify,
@@ -165,9 +182,46 @@ def told(mail: Delivery) -> dict[str, object]:
 
 
 def _send(options: argparse.Namespace, conf: Settings, screen: Screen) -> int:
-    sender, to = _who(conf, options.sender), _who(conf, options.to)
+    return _post(options, conf, screen, _who(conf, options.to), {})
+
+
+def _reply(options: argparse.Namespace, conf: Settings, screen: Screen) -> int:
+    """The answer names the message's id where the notation has room for it."""
+    answered = _answered(conf, _who(conf, options.sender), options.message)
+    extra = {"in_reply_to": answered.id} if answered.id and conf.mailbox_format == "jsonl" else {}
+    return _post(options, conf, screen, answered.sender, extra)
+
+
+def _answered(conf: Settings, name: str, position: str | None) -> Message:
+    """The message at *position*, or the last to *name* that it has read."""
+    box = mailbox.of(conf)
+    if position is None:
+        unread = {mail.position for mail in box.inbox(name)}
+        found = [mail for mail in box.after(None) if _is_for(mail, name, conf) and mail.position not in unread]
+    else:
+        found = [mail for mail in box.after(None) if mail.message and str(mail.position) == position]
+    if not found or found[-1].message is None:
+        what = f"no message at {position}" if position else f"{shown(name)} has read no message yet"
+        raise Refused(f"{what}; see: cmux mail read, or name one with --message", USAGE)
+    return found[-1].message
+
+
+def _sent(options: argparse.Namespace, conf: Settings, screen: Screen) -> int:
+    now = clock.now()
+    receipts = mailbox.of(conf).receipts(_who(conf, options.name))[-options.lines :]
+    words = {True: "read", False: "unread", None: "nobody reads there"}
+    rows = [(*_row(mail, ago(mail.message.ts, now)), words[read]) for mail, read in receipts if mail.message]
+    screen.table(("WHEN", "TO", "SUBJECT", ""), [(when, to, subject, read) for when, _, to, subject, read in rows])
+    if not rows:
+        screen.say("nothing sent")
+    screen.answer({"messages": [{**told(mail), "read": read} for mail, read in receipts]})
+    return DONE
+
+
+def _post(options: argparse.Namespace, conf: Settings, screen: Screen, to: str, extra: Mapping[str, object]) -> int:
+    sender = _who(conf, options.sender)
     body = _body(options.body, conf, sender) if options.body else None
-    message = Message(ts=clock.now(), sender=sender, to=to, subject=options.subject, body=body)
+    message = Message(ts=clock.now(), sender=sender, to=to, subject=options.subject, body=body, extra=dict(extra))
     position = mailbox.of(conf).post(message)
     served = to == USER or to.removeprefix(f"{conf.session}:") in Registry(conf).snapshot().agents
     screen.say(f"{screen.sign('ok')} sent to {shown(to)}")

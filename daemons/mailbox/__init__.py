@@ -4,6 +4,7 @@ from daemons.mailbox.box import Claim, Counts, Mailbox, Proof, digest_of, of
 from daemons.mailbox.follower import Delivery, Follower
 from daemons.mailbox.message import Message, Unparsable, Unsendable, check_address, parse, to_line
 from daemons.mailbox.trail import Position, read_position
+from daemons.mailbox.unread import Unread
 
 __all__ = [
     "Claim",
@@ -15,6 +16,7 @@ __all__ = [
     "Position",
     "Proof",
     "Unparsable",
+    "Unread",
     "Unsendable",
     "check_address",
     "digest_of",

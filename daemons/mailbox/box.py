@@ -224,7 +224,7 @@ class Mailbox:
 
     def follow(self, name: str) -> Follower:
         """The consumer *name*, who gets every message at least once, from the oldest that is kept on."""
-        return Follower(self.trail, self._cursors, self._qualified(name))
+        return Follower(self.trail, self._cursors, self.qualified(name))
 
     def after(self, position: Position | None) -> Iterator[Delivery]:
         """All that stands after *position* (None: everything that is kept), oldest first."""
@@ -234,6 +234,18 @@ class Mailbox:
         """The messages to *address* that the consumer of that name has not committed."""
         follower = self.follow(address)
         return [mail for mail in self.after(follower.position()) if self._recipient(mail) == follower.name]
+
+    def receipts(self, sender: str) -> list[tuple[Delivery, bool | None]]:
+        """What *sender* sent, oldest first, and whether its recipient has read it; None: nobody reads there yet."""
+        whole = self.qualified(sender)
+        sent = [mail for mail in self.after(None) if mail.message and self.qualified(mail.message.sender) == whole]
+        known = consumers(self._cursors)
+        names = {name for mail in sent if (name := self._recipient(mail)) in known}
+        unread = {(mail.position.file, mail.position.offset) for name in names for mail in self.inbox(name or "")}
+        return [
+            (mail, (mail.position.file, mail.position.offset) not in unread if self._recipient(mail) in names else None)
+            for mail in sent
+        ]
 
     def undelivered(self, served: Iterable[str]) -> list[Delivery]:
         """The messages to an address that nobody serves: not in *served*, not `user`, no consumer of that name."""
@@ -263,15 +275,16 @@ class Mailbox:
                 counts.unparsable.append(mail.line_number)
         else:
             counts.messages += 1
-            counts.recipients[self._qualified(mail.message.to)] += 1
+            counts.recipients[self.qualified(mail.message.to)] += 1
 
     def _known(self, served: Iterable[str]) -> frozenset[str]:
-        return frozenset(map(self._qualified, (*served, "user", *consumers(self._cursors))))
+        return frozenset(map(self.qualified, (*served, "user", *consumers(self._cursors))))
 
     def _recipient(self, mail: Delivery) -> str | None:
-        return None if mail.message is None else self._qualified(mail.message.to)
+        return None if mail.message is None else self.qualified(mail.message.to)
 
-    def _qualified(self, name: str) -> str:
+    def qualified(self, name: str) -> str:
+        """*name* as a whole address; what is none stays as it is."""
         return check_address(name, self.session) if is_address(name) else name
 
     def verify(self, claims: Iterable[Claim]) -> Proof:

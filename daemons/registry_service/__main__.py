@@ -167,17 +167,21 @@ def _is_same_life(agents: Draft, agent_id: str, entries: Entries) -> bool:
 
 
 def _detail(found: Findings) -> dict[str, object]:
+    unread: Mapping[str, int] = found.mail.unread if found.mail else {}
     states = [verdict.state for verdict in found.verdicts.values()]
     return {
         "tmux": _answer(found.observation),
         "counts": {state: states.count(state) for state in sorted(set(states))},
-        "agents": {
-            agent_id: {"state": v.state, "evidence": safe(v.evidence, one_line=True), "since": clock.stamp(v.since)}
-            for agent_id, v in found.verdicts.items()
-        },
+        "agents": {agent_id: _told(verdict, unread.get(agent_id, 0)) for agent_id, verdict in found.verdicts.items()},
         "unregistered": _unregistered(found),
         "mailbox": _mail(found.mail),
     }
+
+
+def _told(verdict: Verdict, unread: int) -> dict[str, object]:
+    mail = {"unread": unread} if unread else {}
+    evidence = safe(verdict.evidence, one_line=True)
+    return {"state": verdict.state, "evidence": evidence, "since": clock.stamp(verdict.since), **mail}
 
 
 def _answer(observation: Seen | Unknown) -> dict[str, object]:
