@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from signal import Signals
 
-from daemons import processes
+from daemons import clock, processes
 from tests.conftest import eventually
 
 PRELUDE = """
@@ -31,6 +31,11 @@ def say(name, number=None):
     report = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     os.write(report, f"{name} {number or os.getpid()}\\n".encode())
     os.close(report)
+
+def beat():
+    # For one that has no pid for long: as long as it lives, this file is young.
+    os.close(os.open(sys.argv[1] + '.beat', os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
+    os.utime(sys.argv[1] + '.beat')
 
 def forever():
     time.sleep(max(0, _until - time.monotonic()))
@@ -78,6 +83,7 @@ class Plants:
     def __init__(self, folder: Path) -> None:
         self.report = folder / "plants.report"
         self.report.touch()
+        self._beat = folder / "plants.report.beat"
         self.env: Mapping[str, str] = _plain()
         self._children: list[subprocess.Popen[bytes]] = []
         self._known: dict[int, processes.Identity] = {}
@@ -108,6 +114,13 @@ class Plants:
         lines = [line.split() for line in self.report.read_text().splitlines()]
         return [(int(pid), name) for name, pid in lines]
 
+    def beats(self) -> bool:
+        """Whether something planted says `beat()` within the next moments."""
+        if not self._beat.exists():
+            return False
+        said = self._beat.stat().st_mtime_ns
+        return bool(clock.wait_until(lambda: self._beat.stat().st_mtime_ns != said, within_s=_BEAT_S))
+
     def reap(self) -> None:
         """Take the exit codes of those children that have ended."""
         for child in self._children:
@@ -122,13 +135,25 @@ class Plants:
         while strays := self._strays():
             for stray in strays:
                 _kill(stray)
+        self._end_chains()
         for child in self._children:
             child.wait(timeout=10)
+
+    def _end_chains(self) -> None:
+        """Kill what forks on and leaves faster than a look at all takes: met among the newest, or not at all."""
+        folder = os.fsencode(self.report.parent)
+        missed = 0
+        while missed < _MISSES:
+            caught = processes.freeze_newest(lambda looked: {pid for pid in looked if _is_plant(pid, folder)})
+            if caught:
+                caught.signal(Signals.SIGKILL)
+                caught.close()
+            missed = 0 if caught else missed + 1
 
     def _strays(self) -> list[processes.Identity]:
         """Those that never said their pid: this test's folder stands in their command line or environment."""
         folder = os.fsencode(self.report.parent)
-        left = [pid for pid in processes.all_pids() if pid != os.getpid() and alive(pid) and _carries(pid, folder)]
+        left = [pid for pid in processes.all_pids() if alive(pid) and _is_plant(pid, folder)]
         return [identity for pid in left if (identity := processes.identify(pid))]
 
     def _said(self, name: str) -> list[int]:
@@ -137,6 +162,14 @@ class Plants:
     def _remember(self, pid: int) -> None:
         if pid not in self._known and (identity := processes.identify(pid)):
             self._known[pid] = identity
+
+
+_MISSES = 40
+_BEAT_S = 0.3
+
+
+def _is_plant(pid: int, folder: bytes) -> bool:
+    return pid != os.getpid() and _carries(pid, folder)
 
 
 def _carries(pid: int, word: bytes) -> bool:

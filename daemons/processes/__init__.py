@@ -16,7 +16,7 @@ from __future__ import annotations
 from daemons.processes.apart import become_subreaper, start_apart
 from daemons.processes.cgroups import cgroup_pids, enter_cgroup, remove_cgroup
 from daemons.processes.ending import Ended, Look, end, end_tree
-from daemons.processes.handles import Handle, hold_all, hold_newest, identify, is_alive, wait_any
+from daemons.processes.handles import Handle, freeze_newest, hold_all, identify, is_alive, wait_any
 from daemons.processes.identity import Identity, boot_id
 from daemons.processes.limits import files_of, inotify_use, machine_memory
 from daemons.processes.proc import (
@@ -30,6 +30,7 @@ from daemons.processes.proc import (
     is_tmux_server,
     marked,
     marker,
+    newest_pid,
     own_line,
     read,
     table,
@@ -62,8 +63,8 @@ __all__ = [
     "enter_cgroup",
     "environment_value",
     "files_of",
+    "freeze_newest",
     "hold_all",
-    "hold_newest",
     "holders",
     "identify",
     "inotify_use",
@@ -73,6 +74,7 @@ __all__ = [
     "machine_memory",
     "marked",
     "marker",
+    "newest_pid",
     "occupants",
     "own_line",
     "peer_uid",

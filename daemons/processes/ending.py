@@ -192,12 +192,15 @@ class _Ending:
         self._kill_at = min(now + grace_s, max(now, deadline_s - _KILL_BEFORE_DEADLINE_S))
         self._look_at = now + REMIND_AFTER_S
         self._killed = 0
+        self._came_back = 0  # how often all had gone, and yet there was somebody
 
     def run(self, held: Iterable[Handle]) -> None:
         self._ask(held)
         while clock.monotonic() < self._deadline:
-            if not self._living() and not self._look():
-                return
+            if not self._living():
+                if not self._look():
+                    return
+                self._came_back += 1
             self._wait()
             now = clock.monotonic()
             if now >= self._look_at:
@@ -214,6 +217,8 @@ class _Ending:
         asked = [self._case(handle, now) for handle in held]
         for case in asked:
             self._add(case)
+            if case.handle.frozen:
+                continue
             # CONT comes last: a stopped process must find the others pending, or it runs on in between.
             case.send(Signals.SIGTERM, *_what_a_shell_obeys(case.handle), Signals.SIGCONT)
         return asked
@@ -221,11 +226,12 @@ class _Ending:
     def _case(self, handle: Handle, now: float) -> _Case:
         # One that comes late, from a fork meanwhile, gets a moment to go by itself; not when others came late before.
         moment_s = REMIND_AFTER_S if self._killed < _PATIENT_ROUNDS else 0.0
+        is_on_the_run = handle.frozen or self._came_back >= _PATIENT_ROUNDS
         is_newborn = handle.process.age_s < NEWBORN_S
         return _Case(
             handle=handle,
             asked_at=now,
-            kill_at=max(self._kill_at, min(now + moment_s, self._deadline)),
+            kill_at=now if is_on_the_run else max(self._kill_at, min(now + moment_s, self._deadline)),
             catches_term=_is_in("SigCgt", Signals.SIGTERM, handle.pid),
             before_exec=_command_line(handle.pid) if is_newborn else None,
         )

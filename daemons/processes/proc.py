@@ -19,6 +19,8 @@ TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 _KERNEL_THREAD = 0x00200000  # PF_KTHREAD
 _COMMAND_LIMIT = 300
+_CATCH_UPS = 2
+_MOST_AT_ONCE = 64
 # init and kthreadd: whoever signals these has made a mistake somewhere else.
 UNTOUCHABLE = frozenset({0, 1, 2})
 
@@ -65,9 +67,12 @@ Table = Mapping[int, Process]
 
 
 def table(pids: Iterable[int] | None = None) -> dict[int, Process]:
-    """Every process there is now, or those of *pids* and all above them. Gone ones are left out, never an error."""
+    """Every process there is now, or those of *pids* and all above them. Gone ones are left out, never an error.
+
+    Also those that were forked while it looked: one that forks on and leaves is else in no look of a busy machine.
+    """
     if pids is None:
-        return {seen.pid: seen for pid in all_pids() if (seen := read(pid))}
+        return _everybody()
     seen_by_pid: dict[int, Process] = {}
     for pid in pids:
         above = pid
@@ -75,6 +80,31 @@ def table(pids: Iterable[int] | None = None) -> dict[int, Process]:
             seen_by_pid[above] = process
             above = process.ppid
     return seen_by_pid
+
+
+def _everybody() -> dict[int, Process]:
+    newest = newest_pid()
+    found = {seen.pid: seen for pid in all_pids() if (seen := read(pid))}
+    for _ in range(_CATCH_UPS):
+        before, newest = newest, newest_pid()
+        # Numbers go round; whoever has one that is lower now is seen by the next look.
+        since = range(max(before + 1, newest - _MOST_AT_ONCE), newest + 1)
+        found |= {pid: seen for pid in since if not _is_thread(pid) and (seen := read(pid))}
+        if not since:
+            break
+    return found
+
+
+def newest_pid() -> int:
+    """The number that was given last, to a process or a thread."""
+    return int(contents("/proc/loadavg").split()[4])
+
+
+def _is_thread(number: int) -> bool:
+    # /proc/NUMBER opens for threads too, though it lists none of them.
+    status = contents(f"/proc/{number}/status", 4096)
+    begin = status.find(b"\nTgid:\t")
+    return begin >= 0 and int(status[begin + 7 :].split(None, 1)[0]) != number
 
 
 def all_pids() -> list[int]:

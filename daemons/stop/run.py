@@ -29,7 +29,7 @@ _KEPT_S, _KEPT_PART = 1.0, 0.15
 # What the caller runs under is asked last, when everything else has gone.
 _LAST_GRACE_S = 1.0
 _ROUNDS = 3
-_CHASES = 200
+_CHASE_S, _GLANCE_S = 0.2, 0.01
 _WAITED_S = 0.05
 
 
@@ -127,7 +127,9 @@ class Run:
 
     def _carried_id(self) -> str | None:
         if known := suite.carried_id(self._conf, processes.table()):
-            self._ledger.notes.append("the suite's id was lost; the supervisord that runs here for this home carries it")
+            self._ledger.notes.append(
+                "the suite's id was lost; the supervisord that runs here for this home carries it"
+            )
         return known
 
     def _readable(self, read: Callable[[], T]) -> T | None:
@@ -176,19 +178,24 @@ class Run:
     def _hold_new(self, held: Collection[int]) -> list[Handle]:
         """Look again: handles on whoever is ours and not among *held*."""
         self._count_panes(0.0)
+        before = processes.newest_pid()
         looked = processes.table()
         found = self._evidence(looked)
         fresh = found.keys() - set(held)
         self._ledger.met(looked, found, fresh)
-        return processes.hold_all(fresh, self._evidence) or (self._chase() if fresh else [])
+        if fresh:
+            return processes.hold_all(fresh, self._evidence) or self._chase(_CHASE_S)
+        # Somebody forked meanwhile: perhaps one of ours, that is never there long enough to be seen.
+        return self._chase(_GLANCE_S) if processes.newest_pid() != before else []
 
-    def _chase(self) -> list[Handle]:
-        """Hold one that had always forked on when we came to hold it."""
-        for _ in range(_CHASES):
-            if caught := processes.hold_newest(self._evidence):
-                looked = processes.table(handle.pid for handle in caught)
+    def _chase(self, within_s: float) -> list[Handle]:
+        """Stop one that had always forked on when we came to hold it."""
+        until = clock.monotonic() + within_s
+        while clock.monotonic() < until:
+            if caught := processes.freeze_newest(self._evidence):
+                looked = processes.table([caught.pid])
                 self._ledger.met(looked, self._evidence(looked), looked)
-                return caught
+                return [caught]
         return []
 
     def _wake_supervisord(self) -> bool:

@@ -69,8 +69,8 @@ class Windows:
 def ours_in(panes: Iterable[Pane], suite_id: str, agents: Mapping[str, Mapping[str, Any]]) -> list[Ours]:
     """Whole sessions that the suite opened, its windows elsewhere, and panes that agents registered.
 
-    A window that somebody else opened in a session of the suite ends with that, and is named by itself: its user, or the
-    agent that opened it, wants to know before and after.
+    A window that somebody else opened in a session of the suite ends with that, and is named by itself: its user, or
+    the agent that opened it, wants to know before and after.
     """
     registered = {
         (str(entry.get("tmux_server")), str(entry.get("pane_id")), entry.get("pid")): agent_id

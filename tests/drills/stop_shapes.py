@@ -168,6 +168,7 @@ SHAPES: tuple[Shape, ...] = (
             "    while True:\n"
             "        time.sleep(0.02)\n"
             "        if os.fork(): os._exit(0)\n"
+            "        beat()\n"
             "fork(chain, detach=True, orphan=True); say('ours'); forever()"
         ),
         within_s=2.5,
@@ -180,6 +181,7 @@ SHAPES: tuple[Shape, ...] = (
             "    while True:\n"
             "        time.sleep(0.02)\n"
             "        if os.fork(): os._exit(0)\n"
+            "        beat()\n"
             "fork(chain, detach=True, orphan=True); say('ours'); forever()"
         ),
         within_s=2.5,
@@ -191,6 +193,7 @@ SHAPES: tuple[Shape, ...] = (
             "    ignore(signal.SIGTERM)\n"
             "    while True:\n"
             "        if os.fork(): os._exit(0)\n"
+            "        beat()\n"
             "fork(chain, detach=True, orphan=True); say('ours'); forever()"
         ),
         within_s=4,

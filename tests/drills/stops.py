@@ -53,7 +53,7 @@ def run(shape: Shape, conf: Settings, environ: dict[str, str], plants: Plants) -
     except pytest.fail.Exception as silence:
         return Verdict(shape, 0.0, -1, (f"was not planted: {silence}",))
     for name, number in [(n, Signals.SIGSTOP) for n in shape.freeze] + [(n, Signals.SIGKILL) for n in shape.kill]:
-        _signal(plants.pid(name), number)
+        signal(plants.pid(name), number)
 
     began = clock.monotonic()
     report = stop.stop(ours, force=shape.force)
@@ -63,19 +63,8 @@ def run(shape: Shape, conf: Settings, environ: dict[str, str], plants: Plants) -
 
 
 def judge(shape: Shape, conf: Settings, plants: Plants, report: Report, took_s: float) -> Iterator[str]:
-    """What is wrong, seen from outside: /proc, sockets and what the shape demands."""
-    said = plants.said()
-    names = {pid: name for pid, name in said if name.startswith(("ours", "innocent", "supervisord"))}
-    for pid, name in names.items():
-        if name.startswith("innocent") and not alive(pid):
-            yield f"innocent killed: {name} {pid}"
-        if not name.startswith("innocent") and alive(pid):
-            yield f"left over: {name} {pid}"
-    for pid in suites.members(conf):
-        yield f"left over: {processes.describe(pid)}"
-    held = any(name.startswith("innocent-stranger") for name in names.values())
-    if not held and not all(_bindable(family, conf.port) for family in (socket.AF_INET, socket.AF_INET6)):
-        yield f"port {conf.port} is taken"
+    """What is wrong, seen from outside, and beside what the shape demands."""
+    yield from seen(shape, conf, plants)
     if report.exit_code != shape.exit_code:
         yield f"exit code {report.exit_code}, not {shape.exit_code}: {report.problem}"
     if shape.says not in report.problem:
@@ -84,6 +73,23 @@ def judge(shape: Shape, conf: Settings, plants: Plants, report: Report, took_s: 
         yield f"{drained} could finish, not {shape.drained}"
     if took_s > shape.within_s:
         yield f"took {took_s:.2f} s, not {shape.within_s:g}"
+
+
+def seen(shape: Shape, conf: Settings, plants: Plants) -> Iterator[str]:
+    """What /proc and sockets show wrong, whoever did the stopping."""
+    names = {pid: name for pid, name in plants.said() if name.startswith(("ours", "innocent", "supervisord"))}
+    for pid, name in names.items():
+        if name.startswith("innocent") and not alive(pid):
+            yield f"innocent killed: {name} {pid}"
+        if not name.startswith("innocent") and alive(pid):
+            yield f"left over: {name} {pid}"
+    for pid in suites.members(conf) - names.keys():
+        yield f"left over: {processes.describe(pid)}"
+    if plants.beats():
+        yield "left over: one that forks on"
+    held = any(name.startswith("innocent-stranger") for name in names.values())
+    if not held and not all(_bindable(family, conf.port) for family in (socket.AF_INET, socket.AF_INET6)):
+        yield f"port {conf.port} is taken"
 
 
 def _bindable(family: socket.AddressFamily, port: int) -> bool:
@@ -98,7 +104,8 @@ def _bindable(family: socket.AddressFamily, port: int) -> bool:
     return True
 
 
-def _signal(pid: int, number: Signals) -> None:
+def signal(pid: int, number: Signals) -> None:
+    """Send *number* to the planted process *pid*."""
     held = processes.Handle.open(pid)
     assert held
     held.signal(number)
