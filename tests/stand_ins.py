@@ -21,8 +21,8 @@ directory=%(here)s/..
 autorestart=true
 startsecs=1
 startretries={retries}
-stopasgroup=true
-killasgroup=true
+stopasgroup={as_group}
+killasgroup={as_group}
 stopwaitsecs=5
 redirect_stderr=true
 stdout_logfile=%(here)s/../.cmux/logs/{name}.log
@@ -30,7 +30,13 @@ stdout_logfile=%(here)s/../.cmux/logs/{name}.log
 
 
 def in_place_of_the_daemons(
-    conf: Settings, checkout: Path, programs: Mapping[str, str], *, listener: str | None = None, retries: int = 10
+    conf: Settings,
+    checkout: Path,
+    programs: Mapping[str, str],
+    *,
+    listener: str | None = None,
+    retries: int = 10,
+    as_group: bool = True,
 ) -> Settings:
     """The settings with a checkout whose supervisord.conf is the real one, but for *programs*: name to Python code.
 
@@ -38,7 +44,7 @@ def in_place_of_the_daemons(
     """
     real = (settings.CODE / "conf" / "supervisord.conf").read_text(encoding="utf-8")
     blocks = [
-        _PROGRAM.format(name=name, code=_written(checkout, name, code), retries=retries)
+        _PROGRAM.format(name=name, code=_written(checkout, name, code), retries=retries, as_group=as_group)
         for name, code in programs.items()
     ]
     if listener:

@@ -34,13 +34,14 @@ def start(
     environ: Mapping[str, str],
     *,
     cgroup: Path | None = None,
+    as_group: bool = True,
     **programs: str,
 ) -> Settings:
     """Start a suite whose *programs* are bodies for `Plants.python`; its settings. All of them execute on return."""
     files.private_dir(conf.run_dir)
     prelude = f"import sys; sys.argv[1:] = [{str(plants.report)!r}, {str(conf.port)!r}]\n{PRELUDE}"
     bodies = {name: prelude + body for name, body in programs.items()}
-    ours = stand_ins.in_place_of_the_daemons(conf, plants.report.parent / "checkout", bodies)
+    ours = stand_ins.in_place_of_the_daemons(conf, plants.report.parent / "checkout", bodies, as_group=as_group)
     rendered = supervisor.render(ours)
     marked = {**environ, "CMUX_HOME": str(conf.home), "CMUX_SUITE_ID": suite.suite_id(conf)}
     before = len(plants.pids("supervisord"))
