@@ -1,0 +1,216 @@
+"""Stopping, beside its bare limits: how long a server takes to end by itself, how long `cmux stop` takes to prove it.
+
+    python -m tests.bench.stop [rounds]        20 by default; scripts/bench stop
+
+A cooperative server of four workers, by bare kill and wait, by the library and by the command; a worker that ignores
+SIGTERM when its leader has gone; one that nothing can kill; who listens on a port among 2,000 processes.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from daemons import clock, processes, stop
+from daemons.settings import Settings
+from daemons.stop import Report
+from tests import suites
+from tests.bench.suite import told
+from tests.conftest import eventually
+from tests.drills.stops import a_home
+from tests.plants import Plants
+
+# Each of five takes 50 ms to finish, the leader after its workers: about what uvicorn does.
+SERVER = """
+def worker():
+    signal.signal(signal.SIGTERM, lambda *_: (time.sleep(0.05), os._exit(0)))
+    say('ours'); forever()
+workers = []
+def leave(*_):
+    for pid in workers: os.kill(pid, signal.SIGTERM)
+    for pid in workers: os.waitpid(pid, 0)
+    os._exit(0)
+made = listen(int(sys.argv[2]))
+for _ in range(4): workers.append(fork(worker))
+signal.signal(signal.SIGTERM, leave)
+say('leader'); forever()
+"""
+
+LEFT_BEHIND = """
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+fork(lambda: (ignore(signal.SIGTERM), say('ours'), forever()), detach=True)
+say('leader'); forever()
+"""
+
+FREEZER = Path("/sys/fs/cgroup/freezer")
+
+
+@contextmanager
+def planted(body: str, workers: int) -> Iterator[tuple[Settings, dict[str, str], Plants]]:
+    """A suite whose one program is *body*, up with all its *workers*."""
+    with a_home() as (conf, environ, plants):
+        ours = suites.start(conf, plants, environ, server=body)
+        plants.pid("leader")
+        plants.pid("ours", workers - 1)
+        yield ours, environ, plants
+
+
+def bare_s() -> float:
+    """The server by itself: kill, and wait for its exit."""
+    with a_home() as (conf, _environ, plants):
+        pid = plants.python(SERVER, conf.port)
+        plants.pid("leader")
+        plants.pid("ours", 3)
+        held = processes.Handle.open(pid)
+        assert held
+        began = clock.monotonic()
+        held.signal(signal.SIGTERM)
+        processes.wait_any([held], 5)
+        took_s = clock.monotonic() - began
+        held.close()
+        return took_s
+
+
+def library_s() -> float:
+    with planted(SERVER, 4) as (conf, _environ, _plants):
+        began = clock.monotonic()
+        report = stop.stop(conf)
+        took_s = clock.monotonic() - began
+        assert report.proven, report.problem
+        return took_s
+
+
+def command_s() -> float:
+    with planted(SERVER, 4) as (conf, environ, _plants):
+        began = clock.monotonic()
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "daemons.cli", "stop"],
+            env=environ,
+            cwd=conf.home,
+            capture_output=True,
+            check=False,
+        )
+        took_s = clock.monotonic() - began
+        assert done.returncode == 0, done.stderr
+        return took_s
+
+
+def python_s() -> float:
+    """The bare limit of any command: an interpreter that starts and ends."""
+    began = clock.monotonic()
+    subprocess.run([sys.executable, "-c", ""], check=True)
+    return clock.monotonic() - began
+
+
+def left_behind_s() -> float:
+    with planted(LEFT_BEHIND, 1) as (conf, _environ, _plants):
+        report = stop.stop(conf)
+        assert report.proven, report.problem
+        return report.took_s
+
+
+def unkillable(deadline_s: float) -> Report:
+    """A program that stands in a frozen cgroup: signals wait until it is thawed."""
+    with planted("say('leader'); say('ours'); forever()", 1) as (conf, _environ, plants):
+        folder = FREEZER / f"cmux-bench-{os.getpid()}"
+        folder.mkdir()
+        try:
+            (folder / "tasks").write_text(str(plants.pid("ours")))
+            (folder / "freezer.state").write_text("FROZEN")
+            eventually(lambda: (folder / "freezer.state").read_text().strip() == "FROZEN")
+            return stop.stop(conf, deadline_s=deadline_s)
+        finally:
+            (folder / "freezer.state").write_text("THAWED")
+            eventually(lambda: not (folder / "tasks").read_text().strip())
+            folder.rmdir()
+
+
+# -- who listens ------------------------------------------------------------------------------------------------------
+
+CROWD = """
+made = listen(int(sys.argv[2]))
+for _ in range(3): fork(lambda: (say('holder'), forever()))
+for _ in range(int(sys.argv[3])):
+    if os.fork() == 0:
+        made.close(); signal.pause()
+say('crowd'); forever()
+"""
+
+
+def who_listens(rounds: int, crowd: int) -> None:
+    with a_home() as (conf, _environ, plants):
+        pid = plants.python(CROWD, conf.port, crowd, start_new_session=True)
+        plants.pid("crowd")
+        try:
+            _asked(conf.port, rounds)
+        finally:
+            os.killpg(pid, signal.SIGKILL)
+
+
+def _asked(port: int, rounds: int) -> None:
+    ways: tuple[tuple[str, Callable[[], object]], ...] = (
+        ("processes.listeners", lambda: processes.listeners(port)),
+        ("… bound ones too", lambda: processes.occupants(port)),
+        ("… and all who hold it", lambda: processes.holders([each.inode for each in processes.listeners(port)])),
+        ("psutil", lambda: [c for c in psutil.net_connections("tcp") if c.status == "LISTEN" and c.laddr[1] == port]),
+        ("ss", lambda: _output("ss", "-Hltnp", f"sport = :{port}")),
+        ("lsof", lambda: _output("lsof", "-t", "-nP", f"-iTCP:{port}", "-sTCP:LISTEN")),
+    )
+    print(f"\nwho listens, {len(processes.all_pids())} processes on the machine, four share the socket")
+    for name, ask in ways:
+        assert ask()
+        print(f"{name:24}{statistics.median(_took_ms(ask) for _ in range(rounds)):10.3f} ms median")
+
+
+def _output(*command: str) -> bytes:
+    return subprocess.run(command, capture_output=True, check=True).stdout
+
+
+def _took_ms(ask: Callable[[], object]) -> float:
+    began = clock.monotonic()
+    ask()
+    return (clock.monotonic() - began) * 1000
+
+
+# -- all of it --------------------------------------------------------------------------------------------------------
+
+
+def main() -> int:
+    asked = float(sys.argv[1]) if len(sys.argv) > 1 else 20
+    rounds = int(asked) if asked >= 2 else 20  # scripts/bench gives seconds for one figure
+    series: dict[str, list[float]] = {}
+    for _ in range(rounds):
+        # In turns, so that what else the machine does falls on all alike.
+        for name, measure in (
+            ("by kill and wait", bare_s),
+            ("by the library", library_s),
+            ("by the command", command_s),
+            ("an empty interpreter", python_s),
+        ):
+            series.setdefault(name, []).append(measure())
+    for name, took_s in series.items():
+        told(name, took_s)
+    own_s = statistics.median(series["by kill and wait"])
+    for name in ("by the library", "by the command"):
+        print(f"{name:24}{(statistics.median(series[name]) - own_s) * 1000:8.1f} ms above the server's own")
+    told("deaf, its leader gone", [left_behind_s() for _ in range(3)])
+    if os.access(FREEZER, os.W_OK):
+        report = unkillable(2.5)
+        print(f"{'unkillable':24}{report.took_s:8.3f} s of 2.5, exit code {report.exit_code}: {report.problem}")
+    else:
+        print("unkillable: left out, it needs a cgroup v1 freezer")
+    who_listens(rounds, 2000)
+    print(f"\nload {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
