@@ -21,6 +21,8 @@ CODE = Path(__file__).resolve().parent.parent
 
 ERROR_PATTERNS = (r"\bERROR\b", r"\bException\b", r"\bTraceback\b", r"\bCRITICAL\b", r"\bFAILED\b")
 IGNORE_PATTERNS = ("healthcheck", "GET /api/webhooks/health")
+# How Claude Code and Codex show that they wait: `> `, perhaps in a box; what is typed there is the group.
+PROMPTS = (r"\s*[│┃|]?\s*[>❯›]\s?(?P<typed>[^│┃|]*)[│┃|]?\s*",)
 
 _SESSION = re.compile(r"[^\W_][\w@+-]{0,63}")
 _SOCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}")
@@ -76,6 +78,8 @@ class Settings:
     agents_interval_s: float
     agent_settle_s: float
     missing_grace_s: float
+    deliver: bool
+    prompts: tuple[str, ...]
     services: tuple[Service, ...]
     suite_id: str | None
 
@@ -169,6 +173,8 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         agents_interval_s=conf.get("CMUX_AGENTS_INTERVAL", "2", _seconds),
         agent_settle_s=conf.get("CMUX_AGENT_SETTLE", "10", _seconds_or_none),
         missing_grace_s=conf.get("CMUX_MISSING_GRACE", "86400", _seconds),
+        deliver=conf.get("CMUX_DELIVER", "no", _yes_no),
+        prompts=conf.get("CMUX_PROMPTS", "\n".join(PROMPTS), _prompts),
         services=conf.services(),
         suite_id=env.get("CMUX_SUITE_ID") or None,
     )
@@ -379,6 +385,14 @@ def _lines(raw: str) -> tuple[str, ...]:
             re.compile(pattern)
         except re.error as wrong:
             raise ValueError(f"a list of regular expressions, one a line: {pattern!r} has an error ({wrong})") from None
+    return patterns
+
+
+def _prompts(raw: str) -> tuple[str, ...]:
+    patterns = _lines(raw)
+    for pattern in patterns:
+        if "typed" not in re.compile(pattern).groupindex:
+            raise ValueError(f"a list of regular expressions with a group (?P<typed>…): {pattern!r} has none")
     return patterns
 
 

@@ -43,6 +43,11 @@ class Unread:
                     found[name] = len(waiting)
         return found
 
+    def newest(self, name: str) -> str:
+        """A word for the newest message that waits for *name*: another one when there is a newer."""
+        waiting = self._waiting.get(self._box.qualified(name))
+        return "{}.{}".format(*waiting[-1]) if waiting else ""
+
     def _take_in(self) -> None:
         if self._at is None:
             self._at = Position(0, 0, file=self._box.trail.next_number())

@@ -23,6 +23,7 @@ from daemons.registry import Draft, LockBusy, Registry
 from daemons.registry_service import conditions, keeping, windows
 from daemons.registry_service.beats import Beats
 from daemons.registry_service.deaths import Deaths
+from daemons.registry_service.delivery import Delivery
 from daemons.registry_service.looking import Looker
 from daemons.registry_service.mail import MailState, MailWatch
 from daemons.registry_service.spool import Spool
@@ -63,6 +64,7 @@ class RegistryService:
         self._judge = Judge(conf)
         self._windows = EndedWindows(conf, self._journal)
         self._mail = MailWatch(conf)
+        self._delivery = Delivery(conf, self._journal)
         self._beats = Beats(conf)
         self._spool = Spool(conf, self._registry)
         self._last_words = functools.partial(windows.last_words, conf)
@@ -76,6 +78,7 @@ class RegistryService:
         self._tell(found, now)
         self._write_down(found, now)
         self._windows.close_old(found.observation, now)
+        self._delivery.announce(found.entries, found.verdicts, found.mail, now)
         self._deaths.follow([v.pid for v in found.verdicts.values() if v.pid and v.state == "running"])
         return {**_detail(found), "alerts_waiting": self._alerts.stuck}
 

@@ -23,6 +23,7 @@ class MailState:
     unparsable: tuple[int, ...]
     undelivered: int
     unread: Mapping[str, int]
+    newest: Mapping[str, str]
 
 
 class MailWatch:
@@ -47,8 +48,9 @@ class MailWatch:
             counts = self._box.counts()
             file = self._box.end().file
             unread = self._unread.counts(served)
+            newest = {name: self._unread.newest(name) for name in unread}
         except StorageError as cause:
             log.warning("mailbox.not_counted", reason=str(cause))
             return None
         shown = tuple(counts.unparsable)
-        return MailState(file, counts.messages, counts.unparsable_total, shown, undelivered, unread)
+        return MailState(file, counts.messages, counts.unparsable_total, shown, undelivered, unread, newest)

@@ -15,7 +15,7 @@ from daemons.tmux.command import Kind, TmuxUnavailable, Unknown
 from daemons.tmux.ending import end_pane, end_session, end_window, release_server
 from daemons.tmux.look import Pane, Seen, last_lines, observe, observe_places
 from daemons.tmux.opening import Command, NameTaken, open_window, place
-from daemons.tmux.typing import attach_command, send_text
+from daemons.tmux.typing import attach_command, press_enter, send_text
 
 __all__ = [
     "Command",
@@ -34,6 +34,7 @@ __all__ = [
     "observe_places",
     "open_window",
     "place",
+    "press_enter",
     "release_server",
     "send_text",
 ]

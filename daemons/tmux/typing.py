@@ -26,6 +26,15 @@ def send_text(conf: Settings, pane_id: str, text: str, *, server: str | None = N
             raise TmuxUnavailable(answer.unknown())
 
 
+def press_enter(conf: Settings, pane_id: str, *, server: str | None = None) -> None:
+    """Press Enter in a pane. Raises TmuxUnavailable."""
+    answer = on_server(conf, server, f"send-keys -t {checked_id(PANE_ID, pane_id)} Enter")
+    if isinstance(answer, Unknown):
+        raise TmuxUnavailable(answer)
+    if answer.code != 0 or ANOTHER_SERVER in answer.out:
+        raise TmuxUnavailable(answer.unknown())
+
+
 def attach_command(conf: Settings) -> list[str]:
     """The command with which a person looks at the main session."""
     return [*client(conf), "attach-session", "-t", f"={conf.session}:"]
