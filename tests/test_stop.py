@@ -221,6 +221,40 @@ def test_a_record_of_an_earlier_life_hits_nobody(conf: Settings, plants: Plants)
     assert processes.is_alive(innocent)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root for a pid namespace")
+def test_whoever_gets_a_pid_of_ours_next_is_never_hit(environ: dict[str, str]) -> None:
+    script = Path(__file__).parent / "fixtures" / "pid_given_again.py"
+    inside = ["unshare", "-pfm", "--mount-proc", sys.executable, str(script), "4"]
+
+    done = subprocess.run(inside, env=environ, capture_output=True, text=True, timeout=30, check=False)
+
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told.pop("in the same tick") > 0
+    lives = {f"{way}: lives": 4 for way in ("by_handle", "by_identity", "by_an_old_look", "by_a_whole_stop")}
+    assert told == {**lives, "by_number: killed": 4}  # the control: the pid really was given again
+
+
+def test_one_that_forks_on_and_leaves_is_gone_and_not_only_unseen(
+    conf: Settings, plants: Plants, environ: dict[str, str]
+) -> None:
+    chain = (
+        "def chain():\n"
+        "    ignore(signal.SIGTERM)\n"
+        "    while True:\n"
+        "        beat()\n"
+        "        if os.fork(): os._exit(0)\n"
+        "fork(chain, detach=True, orphan=True); say('ours'); forever()"
+    )
+    ours = started(conf, plants, environ, chain=chain)
+    eventually(plants.beats)
+
+    report = stop.stop(ours)
+
+    assert not plants.beats()
+    assert (report.exit_code, report.problem) == (0, "")
+
+
 def test_a_copied_home_does_not_stop_the_original(
     conf: Settings, plants: Plants, environ: dict[str, str], tmp_path: Path
 ) -> None:
