@@ -19,12 +19,16 @@ from tests.conftest import eventually
 PRELUDE = """
 import os, signal, socket, subprocess, sys, threading, time
 
-# Nothing planted outlives a test that was killed for long: a chain that forks on is hard to catch.
+# Nothing planted outlives a test that was killed for long: chains and guards are hard to catch. Children don't inherit
+# an alarm, so each fork sets its own.
 _until = time.monotonic() + 300
+signal.alarm(300)
 _real_fork = os.fork
 def _mortal_fork():
     if time.monotonic() > _until: os._exit(0)
-    return _real_fork()
+    pid = _real_fork()
+    if pid == 0: signal.alarm(max(1, int(_until - time.monotonic())))
+    return pid
 os.fork = _mortal_fork
 
 def say(name, number=None):

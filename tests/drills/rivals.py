@@ -240,6 +240,7 @@ def _rows(shapes: Sequence[Shape], rivals: Sequence[Rival], tools: Path) -> Iter
 def main() -> int:
     shapes = [shape for shape in SHAPES if not sys.argv[1:] or any(word in shape.name for word in sys.argv[1:])]
     folder = Path(tempfile.mkdtemp(prefix="cmux-rivals-"))
+    stops.clean_up_when_ended()
     os.environ.setdefault("PYTHONPATH", str(settings.CODE))
     try:
         tools = _installed(folder)
