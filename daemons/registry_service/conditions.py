@@ -64,13 +64,9 @@ def _missing(
 ) -> Condition:
     def evidence() -> str:
         place = f"{entry.get('session')}:{entry.get('window')}, pane {entry.get('pane_id')}, pid {entry.get('pid')}"
-        facts = [
-            f"Agent: {agent_id}",
-            f"Found: {verdict.evidence}",
-            f"Last place: {place}",
-            f"Command: {_command(entry)}",
-            f"Folder: {entry.get('cwd')}",
-        ]
+        facts = [f"Agent: {agent_id}", f"Found: {verdict.evidence}"]
+        facts += [f"Last place: {place}", f"Command: {_command(entry)}"] if where else []
+        facts.append(f"Folder: {entry.get('cwd')}")
         words = last_words(verdict.pane) if verdict.state == "exited" else ""
         return _joined([*facts, *(["", "The last lines in its window:", words] if words else [])])
 
