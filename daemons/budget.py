@@ -41,6 +41,10 @@ class Budget:
         self._policy = policy
         self._tries = _load(path)
 
+    @property
+    def policy(self) -> Policy:
+        return self._policy
+
     def failures(self, name: str) -> int:
         """How often in a row *name* failed."""
         return self._of(name).failures

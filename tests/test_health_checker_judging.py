@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from daemons.health_checker.alarms import Alarms, Condition
 from daemons.health_checker.frontend import healing, npm
 from daemons.health_checker.frontend.check import Finding
 from daemons.health_checker.frontend.healing import Healer
+from daemons.health_checker.frontend.state import State
 from daemons.health_checker.frontend.watch import Watch
 from daemons.health_checker.restarts import Restarts
 from daemons.health_checker.space import Space
@@ -160,7 +162,7 @@ def test_a_disk_without_names_left_is_low(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 # -- healing ----------------------------------------------------------------------------------------------------------
 
-BROKEN = Finding(("index.html is missing",))
+BROKEN = State(Finding(("index.html is missing",)))
 
 
 @pytest.fixture
@@ -204,12 +206,13 @@ def test_the_next_try_waits_and_a_changed_source_shortens_the_wait(conf: Setting
     for hours in range(5):
         budget.spend("frontend", T0 + timedelta(hours=2 * hours))
     now = T0 + timedelta(hours=8, seconds=20)
-    assert healer.step(BROKEN, 60, now).doing == "waiting"
-
-    (conf.frontend_dir / "main.js").write_text("mended")
-
+    assert healer.step(replace(BROKEN, sources="broken"), 60, now).doing == "waiting"
     assert budget.next_at("frontend", now) > now
-    assert healer._pause(now) is None
+
+    try:
+        assert healer.step(replace(BROKEN, sources="mended"), 60, now).doing == "building"
+    finally:
+        healer.close()
 
 
 # -- file events ------------------------------------------------------------------------------------------------------

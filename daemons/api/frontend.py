@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import mimetypes
 import os
-import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import NamedTuple
 from flask import Blueprint, Response, request
 from werkzeug.http import http_date
 
+from daemons import builds
 from daemons.api.page import instead_of_the_frontend
 from daemons.api.problems import Problem
 from daemons.api.state import State
@@ -25,8 +25,6 @@ _POLICY = (
     "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; font-src 'self' data:; "
     "worker-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
 )
-# Vite and its like put a hash of the content into the name: such a file never changes.
-_HASHED = re.compile(r"[.-](?=[A-Za-z0-9_-]{8,}\.)[A-Za-z0-9_-]*[0-9A-Z][A-Za-z0-9_-]*\.[A-Za-z0-9.]+$")
 _LIMIT_BYTES = 64 << 20
 _LOOKS = 3
 _TYPES = {
@@ -63,7 +61,7 @@ def routes(state: State) -> Blueprint:
     def file(name: str) -> Response:
         if name.startswith("api/"):
             raise Problem(404, f"there is no {request.path!r} here; GET /openapi.json describes all that there is")
-        found = next(filter(None, (asset(folder, name) for folder in _folders(state))), None)
+        found = next(filter(None, (asset(folder, name) for folder in _folders(state, name))), None)
         if found is None and _is_a_page(name) and state.conf.frontend_dir.is_dir():
             return index()
         if found is None:
@@ -73,9 +71,12 @@ def routes(state: State) -> Blueprint:
     return calls
 
 
-def _folders(state: State) -> Iterator[Path]:
+def _folders(state: State, name: str) -> Iterator[Path]:
+    """Where the file *name* may lie: in dist, or for pages that were opened before it in what was dist then."""
     yield state.conf.dist
-    previous = state.conf.state / "frontend-previous"
+    if builds.is_hashed(name):
+        yield builds.good(state.conf) / "files"
+    previous = builds.previous(state.conf)
     try:
         stamps = sorted(os.listdir(previous), reverse=True)
     except OSError:
@@ -129,7 +130,7 @@ def _answer(name: str, found: Asset) -> Response:
         "ETag": found.tag,
         "Last-Modified": http_date(found.modified),
         "Content-Security-Policy": _POLICY,
-        "Cache-Control": "private, max-age=31536000, immutable" if _HASHED.search(name) else "no-cache",
+        "Cache-Control": "private, max-age=31536000, immutable" if builds.is_hashed(name) else "no-cache",
     }
     if request.headers.get("If-None-Match") == found.tag:
         return Response(status=304, headers=headers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from daemons import clock
@@ -12,15 +12,20 @@ from daemons.clock import Wake
 from daemons.files import LockBusy
 from daemons.health_checker.alarms import Condition
 from daemons.health_checker.frontend import served
-from daemons.health_checker.frontend.check import Checker, Finding
+from daemons.health_checker.frontend.check import Finding
 from daemons.health_checker.frontend.healing import Healer, Healing
+from daemons.health_checker.frontend.record import Outcome
 from daemons.health_checker.frontend.served import Serving
+from daemons.health_checker.frontend.state import Looker, State
 from daemons.health_checker.frontend.watch import Watch
 from daemons.health_checker.notes import Notes
 from daemons.health_checker.steadiness import Track, Verdict
 from daemons.settings import Settings
 
 ASK_WITHIN_S = 3.0
+# Whoever edits sources is building them soon: told at once in the health answer, as an alert when he has not.
+STALE_TOLD_AFTER = timedelta(minutes=10)
+STALE = "frontend was built from other sources than there are now"
 
 Status = Literal["healthy", "degraded", "absent", "building", "failed"]
 
@@ -28,6 +33,12 @@ _HEADLINES = {
     "build_failed": "frontend is broken and building it failed",
     "no_npm": "frontend is broken and there is no npm to build it",
     "not_buildable": "frontend is broken and has nothing to build it from",
+}
+_EVENTS: dict[Outcome | None, str] = {
+    "published": "frontend.healed",
+    "restored": "frontend.healed",
+    "failed": "frontend.build_failed",
+    "kept": "frontend.kept",
 }
 
 
@@ -38,28 +49,35 @@ class Frontend:
         self._conf = conf
         self._notes = notes
         self._watch = Watch(conf.dist, wake)
-        self._checker = Checker(conf.frontend_dir / "index.html")
+        self._looker = Looker(conf)
         self._healer = Healer(conf, budget, wake)
         self._serving = Track()
-        self._finding = Finding(())
+        self._state = State(Finding(()))
         self._healing = Healing("nothing")
         self._since: datetime | None = None
+        self._stale_since: datetime | None = None
+        self._looked_at: datetime | None = None
         self.status: Status = "absent"
 
     def cycle(self, now: datetime, *, ask: bool) -> None:
         """Look at the files, with *ask* at what HTTP serves, and see to it that what is broken is healed."""
         self._watch.follow()
-        before, was = self.status, self._finding
+        self._looked_at = now
+        before, was = self.status, self._state
         if os.path.lexists(self._conf.frontend_dir):
-            self._finding = self._checker.look(self._conf.dist, self._conf.frontend_url)
+            self._state = self._looker.look()
             self._healing = self._heal(now)
             self._look_at_serving(now, ask)
             self.status = self._judged()
         else:
-            self._finding, self._healing, self.status = Finding(()), Healing("nothing"), "absent"
+            self._state, self._healing, self.status = State(Finding(())), Healing("nothing"), "absent"
         if self._since is None or before != self.status:
             self._since = now
-        self._note(was)
+        self._note(was, now)
+
+    @property
+    def _finding(self) -> Finding:
+        return self._state.finding
 
     @property
     def is_unsettled(self) -> bool:
@@ -81,6 +99,8 @@ class Frontend:
             "evidence": self.evidence,
             "healing": self._healing.doing,
             "served": self._serving.verdict.evidence,
+            "stale": self._stale(),
+            "built": self._built(),
         }
 
     @property
@@ -93,15 +113,34 @@ class Frontend:
             wrong = self._serving.believed.evidence
         return "; ".join(part for part in (wrong, self._healing.evidence) if part)
 
+    def _stale(self) -> dict[str, object] | None:
+        """That dist was built from other sources than there are now, since when, and what is done about that."""
+        if not self._stale_since:
+            return None
+        doing = self._healing.evidence if self._conf.rebuild_stale else "left to you (CMUX_REBUILD_STALE is no)"
+        return {"since": clock.stamp(self._stale_since), "evidence": STALE, "doing": doing or "rebuilt soon"}
+
+    def _built(self) -> dict[str, object] | None:
+        """By whom dist was built, and when that was found out."""
+        kept = self._state.good
+        return {"by": kept.maker, "at": kept.at} if kept else None
+
     def conditions(self) -> list[Condition]:
         """What someone must know. A dist that is being healed for the first time is none of it."""
         trouble = self._healing.trouble
         if trouble:
-            evidence = "\n\n".join(part for part in (self.evidence, self._healing.output) if part)
-            return [Condition("frontend", trouble, f"{_HEADLINES[trouble]}: {self._finding.evidence}", evidence)]
+            parts = (self.evidence or self._healing.evidence, self._healing.output)
+            evidence = "\n\n".join(part for part in parts if part)
+            headline = f"{_HEADLINES[trouble]}: {self._finding.evidence}"
+            if self._finding.is_whole:
+                headline = f"{STALE}, and it cannot be built anew: {self._healing.evidence}"
+            return [Condition("frontend", trouble, headline, evidence)]
         if self._finding.is_whole and self.status == "degraded":
             wrong = self._serving.believed.evidence
             return [Condition("frontend", "served", f"frontend is whole on the disk but not served so: {wrong}", wrong)]
+        if self._stale_since and self._looked_at and self._looked_at - self._stale_since >= STALE_TOLD_AFTER:
+            since = f"{self._stale_since:%H:%M:%S} UTC"
+            return [Condition("frontend", "stale", STALE, f"{STALE} since {since}; run `npm run build`")]
         return []
 
     @property
@@ -115,7 +154,10 @@ class Frontend:
 
     def _heal(self, now: datetime) -> Healing:
         try:
-            return self._healer.step(self._finding, self._watch.quiet_s, now)
+            # Where nothing is watched, the files themselves say when they changed.
+            unchanged_s = now.timestamp() - self._finding.changed_at
+            quiet_s = min(self._watch.quiet_s, unchanged_s if unchanged_s >= 0 else self._watch.quiet_s)
+            return self._healer.step(self._state, quiet_s, now)
         except (LockBusy, OSError) as cause:  # a full disk, say: nothing can be built, but it can be told
             return Healing("cannot", f"it cannot be healed now: {cause}")
 
@@ -135,14 +177,15 @@ class Frontend:
             return "building"
         return "failed" if self._healing.trouble == "build_failed" else "degraded"
 
-    def _note(self, was: Finding) -> None:
-        if was.is_whole and not self._finding.is_whole:
+    def _note(self, was: State, now: datetime) -> None:
+        if was.finding.is_whole and not self._finding.is_whole:
             self._notes.record("frontend.broken", reason=self._finding.evidence)
+        if self._state.is_stale and not self._stale_since:
+            self._notes.record("frontend.stale", reason=STALE)
+        self._stale_since = (self._stale_since or now) if self._state.is_stale else None
         ended = self._healer.ended
-        if ended and ended.outcome == "published":
-            self._notes.record("frontend.healed", reason=ended.reason, seconds=ended.seconds)
-        elif ended and ended.outcome == "failed":
-            self._notes.record("frontend.build_failed", reason=ended.reason, seconds=ended.seconds)
+        if ended and ended.outcome in _EVENTS:
+            self._notes.record(_EVENTS[ended.outcome], reason=ended.reason, seconds=ended.seconds)
 
 
 def _verdict(serving: Serving) -> Verdict:

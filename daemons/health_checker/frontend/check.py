@@ -11,30 +11,51 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
-from daemons.health_checker.frontend import assets
-from daemons.health_checker.frontend.assets import Asset
+from daemons.health_checker.frontend import assets, content, signature
+from daemons.health_checker.frontend.assets import Asset, Kind
+from daemons.health_checker.frontend.signature import Signature
 
 LIMIT_BYTES = 64 << 20
 _ENTRIES_COUNTED = 20_000
 _FAULTS_SHOWN = 5
 
 
+class Seen(NamedTuple):
+    """One file as it lay there: SHA-256 of its bytes, and what changes when it is written anew with the same ones."""
+
+    sum: str
+    inode: int
+    mtime_ns: int
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a look at a `dist` found. No faults: whole. *sums* are SHA-256 by path, `index.html` included."""
+    """What a look at a `dist` found. No faults: whole. *files* are all that lie there, *needed* what the page asks for.
+
+    *changed_at* is when something there changed last, in seconds since 1970.
+    """
 
     faults: tuple[str, ...]
     index_exists: bool = False
     js_bundle_count: int = 0
     assets: tuple[Asset, ...] = ()
-    sums: dict[str, str] = field(default_factory=dict)
+    files: dict[str, Seen] = field(default_factory=dict)
+    changed_at: float = 0.0
 
     @property
     def is_whole(self) -> bool:
         return not self.faults
+
+    @property
+    def sums(self) -> dict[str, str]:
+        """SHA-256 by path of what the page asks for, `index.html` included."""
+        needed = ("index.html", *(asset.path for asset in self.assets))
+        return {path: self.files[path].sum for path in needed if path in self.files}
 
     @property
     def evidence(self) -> str:
@@ -51,7 +72,8 @@ class Checker:
 
     def __init__(self, source: Path | None = None) -> None:
         self._source = source
-        self._known: dict[str, tuple[tuple[int, ...], str]] = {}
+        self._known: dict[tuple[str, str], tuple[Signature, str, str | None]] = {}
+        self._kept: dict[tuple[str, str], tuple[Signature, str, str | None]] = {}
 
     def look(self, dist: Path, page_url: str) -> Finding:
         """What is there now. Never raises for what it finds: that is the finding."""
@@ -59,18 +81,34 @@ class Checker:
             root = Path(os.path.realpath(dist, strict=True))
             index = _read(root, "index.html")
         except OSError as cause:
-            return Finding((_index_fault(dist, cause),), _is_file(dist / "index.html"), count_bundles(dist))
+            lying = _Lying.below(dist)
+            return Finding(
+                (_index_fault(dist, cause),), _is_file(dist / "index.html"), lying.bundles, changed_at=lying.changed_at
+            )
         needs, faults = _needs(root, index, page_url)
         if not _has_script(needs) and self._source_has_script(page_url):
             faults.append("index.html names no script, though the project's own index.html does")
-        sums = {"index.html": hashlib.sha256(index).hexdigest()}
-        for asset in needs:
+        self._known, self._kept = self._kept, {}
+        lying = _Lying.below(root)
+        files = self._sums(root, needs, faults)
+        for path, is_so in lying.files.items():
+            if path not in files and (seen := self._lying(root, path, is_so)):
+                files[path] = seen
+        return Finding(tuple(faults), True, lying.bundles, needs, files, lying.changed_at)
+
+    def _sums(self, root: Path, needs: tuple[Asset, ...], faults: list[str]) -> dict[str, Seen]:
+        """What the page needs; what is wrong with it goes to *faults*."""
+        files: dict[str, Seen] = {}
+        wanted: list[tuple[str, Kind | None]] = [("index.html", None), *((asset.path, asset.kind) for asset in needs)]
+        for path, kind in wanted:
             try:
-                sums[asset.path] = self._sum(root, asset.path)
+                files[path], fault = self._sum(root, path, kind)
+                fault = fault or self._unlike_its_twin(root, path, files[path].sum)
             except OSError as cause:
-                faults.append(_fault(asset.path, cause))
-        self._known = {path: known for path, known in self._known.items() if path in sums}
-        return Finding(tuple(faults), True, count_bundles(root), needs, sums)
+                fault = _fault_of(cause)
+            if fault:
+                faults.append(f"{path} {fault}")
+        return files
 
     def _source_has_script(self, page_url: str) -> bool:
         try:
@@ -79,19 +117,72 @@ class Checker:
             return False  # no page of its own: nothing to compare with
         return _has_script(assets.of_page(html, page_url).assets)
 
-    def _sum(self, root: Path, path: str) -> str:
+    def _sum(self, root: Path, path: str, kind: Kind | None) -> tuple[Seen, str | None]:
         fd = _open(root, path)
+        with os.fdopen(fd, "rb") as stream:
+            seen = signature.of(os.fstat(fd))
+            known = self._known.get((path, str(kind)))
+            if not known or known[0] != seen:
+                fault = content.fault(kind, os.pread(fd, content.HEAD_BYTES, 0))
+                known = seen, hashlib.file_digest(stream, "sha256").hexdigest(), fault
+        self._kept[path, str(kind)] = known
+        return Seen(known[1], seen.inode, seen.mtime_ns), known[2]
+
+    def _lying(self, root: Path, path: str, is_so: Signature) -> Seen | None:
+        """A file that the page does not name: looked at, but no fault when it can't be."""
+        known = self._known.get((path, "other"))
+        if known and known[0] == is_so:
+            self._kept[path, "other"] = known
+            return Seen(known[1], is_so.inode, is_so.mtime_ns)
         try:
-            seen = _signature(os.fstat(fd))
-            known = self._known.get(path)
-            if known and known[0] == seen:
-                return known[1]
-            with os.fdopen(os.dup(fd), "rb") as stream:
-                digest = hashlib.file_digest(stream, "sha256").hexdigest()
-            self._known[path] = (seen, digest)
-            return digest
-        finally:
-            os.close(fd)
+            return self._sum(root, path, "other")[0]
+        except OSError:
+            return None
+
+    def _unlike_its_twin(self, root: Path, path: str, wanted: str) -> str | None:
+        """What is wrong with PATH.gz, which many servers send in its place."""
+        twin = f"{path}.gz"
+        try:
+            fd = _open(root, twin)
+        except FileNotFoundError:
+            return None
+        except OSError as cause:
+            return f"has a twin {twin}, which {_fault_of(cause)}"
+        with os.fdopen(fd, "rb") as stream:
+            seen = signature.of(os.fstat(fd))
+            known = self._known.get((twin, "packed"))
+            if not known or known[0] != seen:
+                known = seen, content.sum_of_gzip(stream, LIMIT_BYTES) or "", None
+        self._kept[twin, "packed"] = known
+        return None if known[1] == wanted else f"has a twin {twin} that holds something else"
+
+
+@dataclass(slots=True)
+class _Lying:
+    """What lies in a folder: its files, how many scripts with content, and when something changed last."""
+
+    files: dict[str, Signature] = field(default_factory=dict)
+    bundles: int = 0
+    changed_at: float = 0.0
+
+    @classmethod
+    def below(cls, root: Path) -> _Lying:
+        found = cls(changed_at=_changed_at(root))
+        for entry in entries_of(root):
+            with suppress(OSError):  # gone while we look
+                about = entry.stat(follow_symlinks=False)
+                found.changed_at = max(found.changed_at, about.st_ctime)
+                if stat.S_ISREG(about.st_mode):
+                    found.files[os.path.relpath(entry.path, root)] = signature.of(about)
+                    found.bundles += entry.name.endswith((".js", ".mjs")) and about.st_size > 0
+        return found
+
+
+def _changed_at(folder: Path) -> float:
+    try:
+        return os.stat(folder).st_ctime
+    except OSError:
+        return 0.0
 
 
 def look(dist: Path, page_url: str, source: Path | None = None) -> Finding:
@@ -99,13 +190,13 @@ def look(dist: Path, page_url: str, source: Path | None = None) -> Finding:
     return Checker(source).look(dist, page_url)
 
 
-def count_bundles(dist: Path) -> int:
-    """How many scripts with content lie in *dist*, counted no further than any sane build goes."""
-    return sum(1 for entry in files_of(dist) if entry.name.endswith((".js", ".mjs")) and entry.stat().st_size > 0)
-
-
 def files_of(folder: Path) -> Iterator[os.DirEntry[str]]:
     """The regular files below *folder*, links not followed, as many as any sane build has."""
+    yield from (entry for entry in entries_of(folder) if entry.is_file(follow_symlinks=False))
+
+
+def entries_of(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """All that lies below *folder*, links not followed, as much as any sane build has."""
     waiting, left = [os.fspath(folder)], _ENTRIES_COUNTED
     while waiting and left > 0:
         try:
@@ -114,7 +205,7 @@ def files_of(folder: Path) -> Iterator[os.DirEntry[str]]:
             continue  # gone while we look, or not ours to read: the faults say so where it matters
         left -= len(entries)
         waiting += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
-        yield from (entry for entry in entries if entry.is_file(follow_symlinks=False))
+        yield from entries
 
 
 def _has_script(found: tuple[Asset, ...]) -> bool:
@@ -159,22 +250,18 @@ def _open(root: Path, path: str) -> int:
     raise OSError(errno.ENODATA, "is empty") if found.st_size == 0 else OSError(errno.EFBIG, "is larger than 64 MiB")
 
 
-def _signature(found: os.stat_result) -> tuple[int, ...]:
-    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-
-
-def _fault(path: str, cause: OSError) -> str:
+def _fault_of(cause: OSError) -> str:
     if isinstance(cause, FileNotFoundError):
-        return f"{path} is missing"
+        return "is missing"
     if cause.errno in {errno.EXDEV, errno.EINVAL, errno.ENODATA, errno.EFBIG} and cause.strerror:
-        return f"{path} {cause.strerror}"
-    return f"{path} cannot be read: {cause.strerror}"
+        return cause.strerror
+    return f"cannot be read: {cause.strerror}"
 
 
 def _index_fault(dist: Path, cause: OSError) -> str:
     if not os.path.lexists(dist):
         return f"{dist.name} is missing"
-    return _fault("index.html", cause)
+    return f"index.html {_fault_of(cause)}"
 
 
 def _is_file(path: Path) -> bool:

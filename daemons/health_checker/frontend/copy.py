@@ -15,10 +15,43 @@ import stat
 from collections.abc import Callable, Collection
 from pathlib import Path
 
+from daemons import files
+from daemons.health_checker.frontend.sources import Sources
+from daemons.settings import Settings
+
 MODULES = "node_modules"
 _KEPT_DOTS = {".bin", ".package-lock.json"}
 _NOT_SOURCES = {".git", ".hg", ".svn", "__pycache__"}
 _NO_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSUPP}
+
+
+_BESIDE = ".cmux-build-of-"
+
+
+def places(conf: Settings) -> tuple[Path, Path]:
+    """Where the copy may stand: among our own things, or beside the project itself."""
+    ours = conf.state / "frontend-build"
+    return ours, conf.frontend_dir.with_name(f"{_BESIDE}{conf.frontend_dir.name}")
+
+
+def place(conf: Settings) -> Path:
+    """Where the copy is to stand; the folder above it is there.
+
+    A project that reaches out of its folder (`../shared`, packages of a workspace) finds its neighbours only from a
+    copy that is their neighbour too. All others are built out of sight.
+    """
+    ours, beside = places(conf)
+    is_below_home = conf.frontend_dir != conf.home and conf.frontend_dir.is_relative_to(conf.home)
+    if is_below_home and (_shares_packages(conf) or Sources(conf.frontend_dir, conf.dist.name).reach_out()):
+        return beside
+    files.private_dir(ours)
+    return ours / "project"
+
+
+def _shares_packages(conf: Settings) -> bool:
+    """Whether the project's packages are those of a folder above it."""
+    above = [folder for folder in conf.frontend_dir.parents if folder.is_relative_to(conf.home)]
+    return any((folder / MODULES).is_dir() for folder in above) and not (conf.frontend_dir / MODULES).is_dir()
 
 
 def project(source: Path, target: Path, *, leave_out: Collection[Path], carry_on: Callable[[], None]) -> None:

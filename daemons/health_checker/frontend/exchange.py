@@ -20,7 +20,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
-from daemons import files
+from daemons import builds, files
 from daemons.health_checker.frontend import check, copy
 from daemons.settings import Settings
 
@@ -60,7 +60,7 @@ class Places:
 
 def places(conf: Settings) -> Places:
     real = Path(os.path.realpath(conf.dist)) if conf.dist.is_dir() else conf.dist
-    return Places(real, real.parent / STAGING, conf.state / "frontend-previous", conf.frontend_url)
+    return Places(real, real.parent / STAGING, builds.previous(conf), conf.frontend_url)
 
 
 def prepare(at: Places) -> None:
@@ -145,15 +145,16 @@ def mend(at: Places) -> str | None:
 # -- what open pages still ask for ------------------------------------------------------------------------------------
 
 
-def keep_assets(at: Places, now: datetime) -> Path | None:
-    """Keep what the dist that is about to be replaced holds, pages aside, for pages that are open. Where, if anything.
+def keep_assets(at: Places, now: datetime, source: Path | None = None) -> Path | None:
+    """Keep what *source*, the dist that is about to be replaced, holds, for pages that are open. Where, if anything.
 
     Links, made before the exchange: from then on no request for an old asset finds nothing.
     """
     kept = at.previous / _stamp(now)
     count = 0
-    for entry in check.files_of(at.dist):
-        name = os.path.relpath(entry.path, at.dist)
+    folder = source or at.dist
+    for entry in check.files_of(folder):
+        name = os.path.relpath(entry.path, folder)
         if name.endswith((".html", ".htm")) or name.startswith(".vite/"):
             continue
         target = kept / name

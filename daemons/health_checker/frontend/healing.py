@@ -6,28 +6,28 @@ ended, and waits longer after each failure. All that must outlive us is on disk:
 
 from __future__ import annotations
 
-import hashlib
 import os
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
 from typing import Literal
 
 from daemons import clock, files, log, processes, settings
 from daemons.budget import Budget
 from daemons.clock import Wake
-from daemons.health_checker.frontend import exchange, npm, record
-from daemons.health_checker.frontend.check import Finding
+from daemons.health_checker.frontend import exchange, npm, others, record
 from daemons.health_checker.frontend.record import Purpose, Record
+from daemons.health_checker.frontend.state import State
 from daemons.settings import Settings
 
 NAME = "frontend"
+REBUILD = "frontend-rebuild"
 SETTLE_S = 1.0
+KEEP_AGAIN_S = 5.0
+RESTORES_AN_HOUR = 60
 END_WITHIN_S = 1.5
-_SOURCES_LOOKED_AT = 5_000
 
 Doing = Literal["nothing", "settling", "building", "waiting", "cannot"]
 Trouble = Literal["build_failed", "no_npm", "not_buildable"]
@@ -49,11 +49,15 @@ class Healer:
     def __init__(self, conf: Settings, budget: Budget, wake: Wake) -> None:
         self._conf = conf
         self._budget = budget
+        # Putting back what is kept costs little and helps at once: it may happen more often than building.
+        self._restores = Budget(conf.state / "restores.json", replace(budget.policy, most_an_hour=RESTORES_AN_HOUR))
         self._wake = wake
         self._npm = npm.locate()
         self._builder: subprocess.Popen[bytes] | None = None
+        self._paid_by: tuple[Budget, str] | None = None
         self._left_over = _is_left_over(conf)
         self._sources: str | None = None
+        self._keep_again_mono = float("-inf")
         self.ended: Record | None = None
         """The attempt whose end this cycle saw, for whoever tells about it."""
 
@@ -61,22 +65,22 @@ class Healer:
     def is_building(self) -> bool:
         return self._builder is not None
 
-    def step(self, finding: Finding, quiet_s: float, now: datetime) -> Healing:
-        """Start, watch or leave alone, as *finding* asks for. *quiet_s*: since when nobody has changed dist."""
+    def step(self, state: State, quiet_s: float, now: datetime) -> Healing:
+        """Start, watch or leave alone, as *state* asks for. *quiet_s*: since when nobody has changed dist."""
         self.ended = None
         if self._builder and self._builder.poll() is None:
             return Healing("building", self._progress())
         if self._builder:
-            self._take_in_result(self._builder)
-        if finding.is_whole:
-            return self._rest()
-        hindrance = self._hindrance(now)
+            self._take_in_result(self._builder, state.sources)
+        self._ease(state.sources)
+        if state.finding.is_whole:
+            return self._rest(state, quiet_s, now)
+        hindrance = self._hindrance(state, now)
         if hindrance:
             return hindrance
         if quiet_s < SETTLE_S:
             return Healing("settling", "dist has changed a moment ago; perhaps somebody is building it")
-        self._budget.spend(NAME, now)
-        return self._start("heal")
+        return self._somebody_building() or self._start("heal", (self._budget_for(state), NAME), now)
 
     def close(self) -> None:
         """End the builder: what it has done so far is undone or finished by the next one."""
@@ -88,21 +92,46 @@ class Healer:
         except subprocess.TimeoutExpired:
             processes.end_tree([self._builder.pid], grace_s=0.0, deadline_s=clock.monotonic() + 1.0)
             self._builder.poll()
-        self._budget.give_back(NAME)  # it did not fail
+        self._give_back()  # it did not fail
 
     # -- deciding -----------------------------------------------------------------------------------------------------
 
-    def _rest(self) -> Healing:
-        if self._left_over and not self._busy():
+    def _rest(self, state: State, quiet_s: float, now: datetime) -> Healing:
+        """dist is whole: clean up, take note of what is there now, and build anew what is too old."""
+        for budget in (self._budget, self._restores):
+            if budget.failures(NAME):
+                budget.succeeded(NAME)
+        if quiet_s < SETTLE_S or self._busy():
+            return Healing("nothing")
+        if self._left_over:
             self._left_over = False
             return self._start("recover")
-        if self._budget.failures(NAME):
-            self._budget.succeeded(NAME)
+        if state.is_unknown:
+            return self._keep()
+        if state.is_stale and self._conf.rebuild_stale:
+            paid_by = (self._budget, REBUILD)
+            return self._hindrance_to_building(REBUILD, now) or self._start("rebuild", paid_by, now)
         return Healing("nothing")
 
-    def _hindrance(self, now: datetime) -> Healing | None:
+    def _keep(self) -> Healing:
+        """Have the dist that is there taken note of; no more than once in a while, should that fail."""
+        if clock.monotonic() < self._keep_again_mono:
+            return Healing("nothing")
+        self._keep_again_mono = clock.monotonic() + KEEP_AGAIN_S
+        self._start("keep")
+        return Healing("nothing")
+
+    def _hindrance(self, state: State, now: datetime) -> Healing | None:
         if other := self._busy():
             return Healing("building", f"{other} is building it")
+        if state.is_restorable:
+            return self._pause(self._restores, NAME, now)
+        return self._hindrance_to_building(NAME, now)
+
+    def _budget_for(self, state: State) -> Budget:
+        return self._restores if state.is_restorable else self._budget
+
+    def _hindrance_to_building(self, name: str, now: datetime) -> Healing | None:
         if not (self._conf.frontend_dir / "package.json").is_file():
             folder = self._conf.frontend_dir
             return Healing("cannot", f"{folder} has no package.json to build it from; put a whole dist there",
@@ -110,22 +139,26 @@ class Healer:
         self._npm = self._npm if self._npm and self._npm.exists() else npm.locate()
         if self._npm is None:
             return Healing("cannot", f"npm is not installed, so dist cannot be built; {npm.advice()}", "no_npm")
-        return self._pause(now)
+        return self._pause(self._budget, name, now)
 
-    def _pause(self, now: datetime) -> Healing | None:
+    def _pause(self, budget: Budget, name: str, now: datetime) -> Healing | None:
         """Waiting for the next try, where one has failed or there were too many."""
-        if self._sources_changed():
-            self._budget.ease(NAME)
-        next_at = self._budget.next_at(NAME, now)
+        next_at = budget.next_at(name, now)
         if next_at <= now:
             return None
         last = record.read(self._conf)
-        failures = self._budget.failures(NAME)
+        failures = budget.failures(name)
         until = f"next try at {next_at:%H:%M:%S} UTC"
         if failures and last and last.outcome == "failed":
             return Healing("waiting", f"{last.reason} (failed {failures} times; {until})", "build_failed", last.output)
         why = "the builder was killed" if failures else "built too often within the hour"
         return Healing("waiting", f"{why}; {until}", "build_failed")
+
+    def _somebody_building(self) -> Healing | None:
+        """A build of the user's own empties dist, and writes it anew when it is done: his is waited for."""
+        for process in others.building(self._conf.frontend_dir, at_most_s=self._conf.build_timeout_s):
+            return Healing("building", f"{processes.describe(process)} is building it")
+        return None
 
     def _busy(self) -> str | None:
         """Who holds the builder's lock, or None."""
@@ -135,13 +168,22 @@ class Healer:
             return busy.holder
         return None
 
-    def _sources_changed(self) -> bool:
-        before, self._sources = self._sources, _fingerprint(self._conf)
-        return before is not None and before != self._sources
+    def _ease(self, sources: str | None) -> None:
+        """Other sources are worth another try."""
+        if self._sources and sources and sources != self._sources:
+            for budget, name in ((self._budget, NAME), (self._budget, REBUILD), (self._restores, NAME)):
+                budget.ease(name)
+        self._sources = sources or self._sources
 
     # -- the builder --------------------------------------------------------------------------------------------------
 
-    def _start(self, purpose: Purpose) -> Healing:
+    def _start(
+        self, purpose: Purpose, paid_by: tuple[Budget, str] | None = None, now: datetime | None = None
+    ) -> Healing:
+        """Start the builder; a try of what is *paid_by* is spent."""
+        self._paid_by = paid_by
+        if paid_by and now:
+            paid_by[0].spend(paid_by[1], now)
         command = [sys.executable, "-P", "-m", "daemons.health_checker.frontend", purpose, "--parent", str(os.getpid())]
         command += ["--npm", str(self._npm)] if self._npm else []
         self._builder = subprocess.Popen(
@@ -159,11 +201,11 @@ class Healer:
         now = record.read(self._conf)
         return f"at step {now.step}" if now and self._builder and now.pid == self._builder.pid else "begun"
 
-    def _take_in_result(self, builder: subprocess.Popen[bytes]) -> None:
+    def _take_in_result(self, builder: subprocess.Popen[bytes], sources: str | None) -> None:
         self._builder = None
-        self._sources = _fingerprint(self._conf)
+        self._sources = sources
         if builder.returncode == record.EXIT_BUSY:
-            self._budget.give_back(NAME)
+            self._give_back()
             return
         told = record.read(self._conf)
         if told is None or told.pid != builder.pid or told.outcome is None:
@@ -172,34 +214,16 @@ class Healer:
             log.warning("builder.killed", pid=builder.pid, code=builder.returncode, step=told.step if told else None)
             return
         self.ended = told
-        if told.outcome in ("published", "not_needed"):
-            self._budget.succeeded(NAME)
+        if told.outcome in ("published", "restored", "not_needed") and self._paid_by:
+            self._paid_by[0].succeeded(self._paid_by[1])
+
+    def _give_back(self) -> None:
+        if self._paid_by:
+            self._paid_by[0].give_back(self._paid_by[1])
+        self._paid_by = None
 
 
 def _is_left_over(conf: Settings) -> bool:
     """Whether an attempt died before it had cleaned up."""
     last = record.read(conf)
     return bool(last and last.outcome is None) or os.path.lexists(exchange.places(conf).staging)
-
-
-def _fingerprint(conf: Settings) -> str:
-    """Changes when a source of the frontend changes. Names, sizes and times of so many files; no content."""
-    digest = hashlib.sha256()
-    left = _SOURCES_LOOKED_AT
-    aside = {"node_modules", ".git", exchange.STAGING, conf.dist.name}
-    for folder, folders, names in os.walk(conf.frontend_dir):
-        folders[:] = sorted(name for name in folders if name not in aside)
-        for name in sorted(names)[:left]:
-            digest.update(_line(Path(folder) / name))
-        left -= min(left, len(names))
-        if not left:
-            break
-    return digest.hexdigest()
-
-
-def _line(path: Path) -> bytes:
-    try:
-        found = os.lstat(path)
-    except OSError:
-        return b""
-    return os.fsencode(f"{path}\0{found.st_size}\0{found.st_mtime_ns}\n")

@@ -13,10 +13,11 @@ from typing import Literal
 from daemons import files
 from daemons.settings import Settings
 
-Purpose = Literal["heal", "rebuild", "recover"]
-Outcome = Literal["published", "not_needed", "recovered", "failed", "cancelled"]
+Purpose = Literal["heal", "rebuild", "recover", "keep"]
+Outcome = Literal["published", "restored", "kept", "not_needed", "recovered", "failed", "cancelled"]
 
-EXIT_CODES: dict[Outcome, int] = {"published": 0, "not_needed": 0, "recovered": 0, "failed": 1, "cancelled": 4}
+EXIT_CODES: dict[Outcome, int] = {"failed": 1, "cancelled": 4}
+EXIT_CODES |= dict.fromkeys(("published", "restored", "kept", "not_needed", "recovered"), 0)
 EXIT_BUSY = 3  # another builder is at work; nothing was written
 
 
