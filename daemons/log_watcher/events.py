@@ -11,11 +11,13 @@ A line that may be an error is found by scanning the block; only around such pla
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from daemons.log_watcher import fingerprint, traces
+from daemons.log_watcher import fingerprint, levels, traces
+from daemons.log_watcher.known import Known
 from daemons.log_watcher.patterns import Judgement, Patterns, Why
 from daemons.log_watcher.record import Record
 
@@ -24,9 +26,12 @@ PREAMBLE_LINES = 8
 
 Waiting = Literal["", "event", "trace"]
 
+KNOWN_TRACE_BYTES = 4096
+_STARTS_RECORD = levels.SURELY_STARTS.match
+_NEXT_RECORD = re.compile(rb"\n(?=" + levels.SURELY_STARTS.pattern + rb")").search
 
-@dataclass(frozen=True, slots=True)
-class Event:
+
+class Event(NamedTuple):
     """One error. *position* is where its telling line starts, in bytes from the start of the log file."""
 
     position: int
@@ -70,7 +75,14 @@ def scan(window: bytes, patterns: Patterns, *, offset: int = 0, settled: bool = 
     for place in patterns.places(window):
         if place < position or place >= end:
             continue
-        found = _error_at(window, patterns, position, place)
+        start = max(window.rfind(b"\n", position, place) + 1, position)
+        known = _known_event(window, patterns.known, start, place, end) if patterns.known else None
+        if known is not None:
+            text, name = known
+            events.append(Event(offset + start, "level", tuple(text.split(b"\n")), name))
+            floor = position = start + len(text) + 1
+            continue
+        found = _line_at(window, patterns, start, place)
         position = found.following
         if not found.judgement.why:
             continue
@@ -80,9 +92,44 @@ def scan(window: bytes, patterns: Patterns, *, offset: int = 0, settled: bool = 
         if position >= end and not settled and not record.closed:
             return Scan(tuple(events), start, "trace" if record.lacks_its_end else "event")
         if not record.is_ignored(patterns):
-            events.append(_event(record, found, offset))
+            event = _event(record, found, offset)
+            events.append(event)
+            if patterns.known and event.why == "level" and floor == position < end:
+                _learn(patterns, event, window[start : position - 1], place - start)
     consumed = end if settled else _held_preamble(window, floor, end)
     return Scan(tuple(events), consumed, "event" if consumed < end else "")
+
+
+def _known_event(window: bytes, known: Known, start: int, place: int, end: int) -> tuple[bytes, str] | None:
+    """Text and name of the event whose first line starts at *start*, if all that counts is known of its like.
+
+    A line that surely starts a record stands behind it: that ends every event that was learnt.
+    """
+    newline = window.find(b"\n", place)
+    if newline + 1 < end and _STARTS_RECORD(window, newline + 1):
+        text = window[start:newline]
+        name = known.name(text, place - start)
+        return (text, name) if name else None
+    behind = _NEXT_RECORD(window, newline, min(end, newline + KNOWN_TRACE_BYTES))
+    if behind is None:
+        return None
+    text = window[start : behind.start()]
+    name = known.trace_name(text)
+    return (text, name) if name else None
+
+
+def _learn(patterns: Patterns, event: Event, text: bytes, told_at: int) -> None:
+    """Remember *event*, whose lines are all of *text*; the next line has ended it."""
+    if patterns.known is None or text != b"\n".join(event.lines):
+        return  # lines of others stand inside, or some were left out
+    if len(event.lines) > 1:
+        patterns.known.learn_trace(text, event.fingerprint)
+        return
+
+    def judge(line: bytes) -> str | None:
+        return fingerprint.of(line, (line,)) if patterns.judge(line).why == "level" else None
+
+    patterns.known.learn(text, told_at, event.fingerprint, judge)
 
 
 def _event(record: Record, found: _Found, offset: int) -> Event:
@@ -102,9 +149,8 @@ class _Found:
     judgement: Judgement
 
 
-def _error_at(window: bytes, patterns: Patterns, position: int, place: int) -> _Found:
-    """The line around *place*, which starts at *position* or later: it may be an error or none."""
-    start = max(window.rfind(b"\n", position, place) + 1, position)
+def _line_at(window: bytes, patterns: Patterns, start: int, place: int) -> _Found:
+    """The line from *start* on, around *place*: it may be an error or none."""
     newline = window.index(b"\n", place)
     line = window[start:newline].removesuffix(b"\r")
     return _Found(start, line, newline + 1, patterns.judge(line))

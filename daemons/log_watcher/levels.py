@@ -55,7 +55,12 @@ _DATE = (
 )
 _TIME = rb"(?:" + _DAY + rb",?\ )?" + _DATE + rb"(?:[T\ ,:_-]{1,2}" + _CLOCK + rb")?(?:\ \d{4}\b)?"
 
-_DATED = re.compile(rb"\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d")
+# What most records begin with. Nothing that begins so is a piece of a trace, and `read` says of all that it starts a
+# record; a test holds it to that.
+SURELY_STARTS = re.compile(
+    rb"\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d|(?:INFO|DEBUG|WARN|WARNING|ERROR|CRITICAL):[ \t]|\{\""
+    rb"|(?:\d{1,3}\.){3}\d{1,3} |" + _MONTH + rb"\ +\d{1,2}\ \d\d:\d\d:\d\d\ "
+)
 
 # One step over the header. The order counts: a time would also be a name.
 _STEP = re.compile(
@@ -94,8 +99,8 @@ _ACCESS = re.compile(
 
 
 def surely_starts_record(line: bytes) -> bool:
-    """Whether a date stands at the very beginning: a cheap look at the usual case. False: `read` it."""
-    return _DATED.match(line) is not None
+    """Whether it begins as most records do: a cheap look at the usual case. False: `read` it."""
+    return SURELY_STARTS.match(line) is not None
 
 
 def read(line: bytes) -> Head:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from daemons.log_watcher import engine, gate, levels, traces
+from daemons.log_watcher.known import Known
 from daemons.log_watcher.levels import Head
 from daemons.log_watcher.scanner import Scanner
 from daemons.settings import ERROR_PATTERNS, IGNORE_PATTERNS, Settings, SettingsError
@@ -57,6 +58,8 @@ class Patterns:
         may_be_errors = [*gate.GATE, *(pattern for pattern in conf.error_patterns if not gate.adds_nothing(pattern))]
         self._scanner = Scanner(may_be_errors)
         self._gate = engine.compile_any(may_be_errors)
+        # What a user's pattern ignores, it finds by the digits too.
+        self.known = Known() if self._own_ignores is None else None
 
     def places(self, block: bytes) -> list[int]:
         """Ascending places in *block*: every line that is an error by itself holds one, and few others do."""
