@@ -69,7 +69,7 @@ def command(argv: Sequence[str], directory: Path, *, within_s: float = WITHIN_S)
     # Not `with child`, which waits for it: for ever, when the kernel doesn't let it go.
     with cast("IO[bytes]", child.stdout) as output:
         tail = Tail(output)
-        ended = clock.wait_until(lambda: tail.drain() or child.poll() is not None, within_s=within_s)
+        ended = clock.wait_until(lambda: _has_ended(child, tail), within_s=within_s)
         if not ended:
             processes.end_tree([child.pid], grace_s=0.0, deadline_s=clock.monotonic() + 1.0)
             child.poll()
@@ -79,6 +79,11 @@ def command(argv: Sequence[str], directory: Path, *, within_s: float = WITHIN_S)
     if child.returncode == 0:
         return Verdict("healthy", "its check ends with 0")
     return Verdict("degraded", f"its check ends with {child.returncode} and says {said!r}")
+
+
+def _has_ended(child: subprocess.Popen[bytes], tail: Tail) -> bool:
+    tail.drain()
+    return child.poll() is not None
 
 
 def _owned(target: Target, ours: frozenset[int] | None, verdict: Verdict, does: str) -> Verdict:
