@@ -1,6 +1,6 @@
 """The block scanner beside grep, ripgrep and bare reading of the same log, in the same run, one core each.
 
-    python -m tests.bench.logs [size in MB, 1000]
+    python -m tests.bench.logs [size in GB, 1]
 
 CPU time counts, because others may be at work; the rounds of all alternate and the best of each is taken. "users" has
 50 patterns of users on top. Our scanner does more than grep: it tells events, judged, whole and named.
@@ -71,7 +71,7 @@ def measured(command: list[str]) -> tuple[float, float, str]:
 
 
 def main() -> None:
-    size_bytes = int(float(sys.argv[1]) if len(sys.argv) > 1 else 1000) * 1_000_000
+    size_bytes = int((float(sys.argv[1]) if len(sys.argv) > 1 else 1.0) * 1e9)
     with tempfile.TemporaryDirectory() as home:
         for share in SHARES:
             log = Path(home, "big.log")
