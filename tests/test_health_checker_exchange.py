@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -14,7 +16,7 @@ import pytest
 from daemons import files
 from daemons.health_checker.frontend import check, exchange
 from daemons.health_checker.frontend.exchange import Places
-from daemons.settings import Settings
+from daemons.settings import CODE, Settings
 from tests.site import shown
 
 T0 = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
@@ -232,3 +234,19 @@ def test_nothing_to_mend_is_nothing(conf: Settings) -> None:
     conf.frontend_dir.mkdir(parents=True)
 
     assert exchange.mend(exchange.places(conf)) is None
+
+
+def test_a_folder_that_nobody_may_enter_is_removed_all_the_same(tmp_path: Path) -> None:
+    shut = tmp_path / "old" / "assets"
+    shut.mkdir(parents=True)
+    (shut / "app.js").write_text("x")
+    shut.chmod(0)
+    program = "import sys\nfrom pathlib import Path\nfrom daemons.health_checker.frontend import copy\n"
+    program += "copy.remove(Path(sys.argv[1]))"
+
+    # Root may enter any folder: here it gives that up, as every other user has to.
+    caps = "-dac_override,-dac_read_search"
+    as_anybody = ["setpriv", f"--bounding-set={caps}", f"--inh-caps={caps}"] if os.getuid() == 0 else []
+    subprocess.run([*as_anybody, sys.executable, "-c", program, tmp_path / "old"], cwd=CODE, check=True)
+
+    assert not (tmp_path / "old").exists()

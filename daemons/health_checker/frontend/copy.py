@@ -135,5 +135,9 @@ def remove(folder: Path) -> None:
 
 
 def _make_writable(folder: Path) -> None:
-    for path, _, _ in os.walk(folder):
-        os.chmod(path, stat.S_IRWXU)
+    os.chmod(folder, stat.S_IRWXU)
+    for path, folders, _ in os.walk(folder):
+        for name in folders:  # before the walk looks into them
+            inner = os.path.join(path, name)
+            if not os.path.islink(inner):
+                os.chmod(inner, stat.S_IRWXU)
