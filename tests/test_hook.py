@@ -130,7 +130,9 @@ def test_without_a_home_it_makes_none(tmp_path: Path) -> None:
 def run_as_agent(conf: Settings, *words: str) -> subprocess.CompletedProcess[str]:
     environ = {**os.environ, "CMUX_HOOK_WITHIN_S": "5"}
     command = [str(HOOK), "run", str(conf.home), "tool", *words]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=environ, input="in\n")
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, env=environ, input="in\n", cwd=conf.home
+    )
 
 
 def test_a_program_runs_as_it_does_alone(served: Settings) -> None:
@@ -159,10 +161,14 @@ def test_nothing_that_beats_is_left(served: Settings) -> None:
     run_as_agent(served, "true")
 
     def left() -> list[str]:
-        looked = processes.table()
-        return [each.command for each in looked.values() if "sleep 10" in each.command and each.ppid == 1]
+        looked = processes.table().values()
+        return [each.command for each in looked if each.command == "sleep 10" and _stands_in(each.pid, served.home)]
 
     eventually(lambda: not left(), but=left)
+
+
+def _stands_in(pid: int, folder: Path) -> bool:
+    return processes.working_folder(pid) == folder
 
 
 def test_a_beat_says_what_the_agent_does(conf: Settings, hook: Callable[..., str]) -> None:
