@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import random
 import re
 
@@ -68,6 +69,37 @@ def test_the_gate_lets_every_invented_error_through(defaults, words, glue):
     line = glue.join(words).encode()
 
     assert not defaults.judge(line).why or _passes(defaults, line)
+
+
+def test_the_gate_lets_json_through_in_every_spacing(defaults):
+    keys = ("level", "severity", "LEVEL", "log_level", "log.level", "lvl", "status", "status_code", "statusCode", "s")
+    gaps = ("", " ", "  ", "\t", " \t", "   ")
+    values = (
+        "50",
+        "60",
+        "17",
+        "200",
+        "3",
+        "0",
+        '"3"',
+        '" 3"',
+        '"\t3"',
+        '"error"',
+        '" ERROR "',
+        "500",
+        '"503"',
+        '" 503"',
+        '"E"',
+    )
+    lines = [
+        f'{{"time": 1,{ahead}"{key}"{before}:{behind}{value}{end}"msg": "x"}}'.encode()
+        for key, value in itertools.product(keys, values)
+        for ahead, before, behind, end in itertools.product(("", " "), gaps, gaps, (",", " ,", "\t,"))
+    ]
+
+    missed = [line for line in lines if defaults.judge(line).why and not _passes(defaults, line)]
+
+    assert missed == []
 
 
 def _passes(patterns: Patterns, line: bytes) -> bool:

@@ -36,6 +36,10 @@ _JSON = (
     r"(?:level|severity|LEVEL)\":\"[0-9]",
     r"(?:level|severity|LEVEL)\": \"[0-9]",
     r"(?:tus|ode)\" ?: ?\"?5\d\d",
+    # Spacing that hardly any writer uses: let through as such.
+    r"[lysLe]\"(?: ?\t| {2})",
+    r"[lysLe]\" ?:(?:  |\t| \t)",
+    r"[lysLe]\" ?: ?\"\s",
     r"[lysLe]\" :",
     r"\"s\"\s*:\s*\"[EF]\"",
 )
