@@ -39,6 +39,7 @@ DOORS = {
         "daemons/tmux/*",
         "daemons/processes/*",
         "daemons/health_checker/*",
+        "daemons/listener/*",
         "daemons/cli/*",
         "daemons/start/*",
     },

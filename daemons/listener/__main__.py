@@ -22,6 +22,7 @@ from daemons.listener.alarms import Alarms, Trouble
 from daemons.listener.care import Care
 from daemons.listener.events import Events
 from daemons.listener.heartbeats import Heartbeats
+from daemons.listener.outdated import Outdated
 from daemons.settings import Settings
 from daemons.supervisor import Rpc, SupervisorDown, SupervisorRefused
 
@@ -29,7 +30,6 @@ from daemons.supervisor import Rpc, SupervisorDown, SupervisorRefused
 INTERVAL_S = 6.0
 # Longer than it takes to end: events of the programs that go first would wake us several times meanwhile.
 SILENT_FOR_S = 10.0
-_CODE_EVERY_S = 60.0
 _JUST_AFTER_S = 0.02
 _SHORTEST_S = 0.05
 
@@ -52,7 +52,7 @@ class Listener:
         self._detail: Mapping[str, object] = {}
         self._answered_mono = clock.monotonic()
         self._timer: threading.Timer | None = None
-        self._outdated = _Outdated(conf)
+        self._outdated = Outdated(conf, self._rpc, self._alarms, self._care.expect)
         events.listen(wake)
 
     def tick(self, now: datetime) -> Mapping[str, object]:
@@ -77,7 +77,7 @@ class Listener:
         except (SupervisorDown, SupervisorRefused) as silence:
             self._is_silent(str(silence), now)
         self._alarms.tick(now)
-        return {"programs": programs, "events": self._events.count, "outdated": self._outdated.names(list(programs))}
+        return {"programs": programs, "events": self._events.count, "outdated": self._outdated.names}
 
     def close(self) -> None:
         if self._timer:
@@ -94,6 +94,9 @@ class Listener:
         programs = {program.name: program for program in self._rpc.processes()}
         self._care.look(programs, now)
         self._care.pay(programs, now)
+        self._outdated.look(programs, now)
+        if self._outdated.ends_with_us:
+            self._wake.request_stop()  # supervisord starts another one, with the code on the disk
         return {name: program.state for name, program in programs.items()}
 
     def _answers(self, now: datetime) -> None:
@@ -128,22 +131,6 @@ class Listener:
         self._timer = threading.Timer(max(_SHORTEST_S, wanted_s), self._wake.set, args=["due"])
         self._timer.daemon = True
         self._timer.start()
-
-
-class _Outdated:
-    """Which programs run other code than there is on the disk. Told in the status; a restart is the user's choice."""
-
-    def __init__(self, conf: Settings) -> None:
-        self._conf = conf
-        self._looked_mono = float("-inf")
-        self._on_disk = ""
-
-    def names(self, programs: list[str]) -> list[str]:
-        if clock.monotonic() - self._looked_mono >= _CODE_EVERY_S:
-            self._looked_mono = clock.monotonic()
-            self._on_disk = loop.code_hash(self._conf.code)
-        running = {name: loop.read_status(self._conf, name) for name in programs}
-        return [name for name, status in running.items() if status and status.code != self._on_disk]
 
 
 def main() -> int:

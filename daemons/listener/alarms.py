@@ -21,7 +21,7 @@ _TAIL_LINES = 20
 _REFUSAL_LIMIT = 300
 _TAIL_BYTES = 16384
 
-Kind = Literal["fails-to-start", "ends-again-and-again", "hangs", "silent", "ended"]
+Kind = Literal["fails-to-start", "ends-again-and-again", "hangs", "silent", "ended", "outdated", "unfit"]
 
 
 @dataclass(frozen=True, slots=True)

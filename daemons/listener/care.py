@@ -52,6 +52,10 @@ class Care:
             elif event.kind == "BACKOFF" and int(event.fields.get("tries", 0)) == TRIES_UNTIL_TOLD:
                 self._fails_to_start(event.program, f"{TRIES_UNTIL_TOLD} starts in a row failed", now)
 
+    def expect(self, pid: int) -> None:
+        """The end of *pid* is ours: it counts as no failure."""
+        self._ended_by_us.add(str(pid))
+
     def _ended(self, name: str, pid: str, now: datetime) -> None:
         if pid in self._ended_by_us:
             self._ended_by_us.discard(pid)
@@ -90,7 +94,7 @@ class Care:
                 self._retry(program, now)
         for name, kind in self._alarms.open():
             # One that was ended just now may have come to for its last moment: that is not being well.
-            if name not in hanging and name != "supervisord":
+            if name not in hanging and name not in ("supervisord", "code"):
                 self._clear_if_over(name, kind, programs.get(name), now)
 
     def _end_hanging(self, program: ProgramState, silence: str, now: datetime) -> None:
@@ -99,7 +103,7 @@ class Care:
         if identity is None:
             return
         self.endings.add(program.name, now)
-        self._ended_by_us.add(str(program.pid))
+        self.expect(program.pid)
         self._note("program.hung", reason=silence, program=program.name, pid=program.pid)
         headline = f"{program.name} hangs and is restarted"
         self._alarms.tell(Trouble(program.name, "hangs", headline, f"{headline}: {silence}."), now)

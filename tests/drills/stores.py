@@ -7,6 +7,7 @@ registry-kills KILLS: writers of the registry killed at random instants.
 machine STEPS: registry and mailbox against a model, with crashes, rotation and clock jumps.
 kills ROUNDS: mailbox writers and readers killed at random instants, ROUNDS times each.
 alert-kills ROUNDS: alerts killed at every step once, and ROUNDS stories at random.
+upgrades ROUNDS: the code changes under a running suite.
 verdicts ROUNDS: SIGSTOP of each daemon, and a service that hangs, refuses or is replaced, ROUNDS times each.
 """
 
@@ -19,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.drills import alert_kills, fulldisk, kills, powercut, registry_kills, syscalls, verdicts
+from tests.drills import alert_kills, fulldisk, kills, powercut, registry_kills, syscalls, upgrades, verdicts
 from tests.drills.operations import CARELESS, OPERATIONS
 from tests.drills.report import Report
 
@@ -112,6 +113,7 @@ DRILLS = {
     "kills": Drill(kills.run),
     "alert-kills": Drill(alert_kills.run),
     "verdicts": Drill(verdicts.run),
+    "upgrades": Drill(upgrades.run),
 }
 
 # No name of ours: the tests take every CMUX_* out of their own environment, and what is not inside goes in for ever.
