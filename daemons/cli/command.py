@@ -43,6 +43,7 @@ GROUPS: Sequence[Mapping[str, str]] = (
         "health": "ask the API how it is, as a monitor would",
         "why": "show what is not well, since when, and the evidence",
         "doctor": "check what the suite needs here; show and restore registries",
+        "drill": "cause faults for real, in a scratch home",
         "paths": "show where everything of this home is",
         "help": "show all commands, or one",
     },

@@ -1,0 +1,95 @@
+"""`cmux drill`: cause faults for real, in a scratch home, and see that nothing is lost. Yours is never touched."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from daemons import clock, settings
+from daemons.cli.command import DONE, FAILED, MISSING, USAGE, Refused, count
+from daemons.cli.screen import Screen, duration
+from daemons.settings import Settings
+
+EXAMPLES: Sequence[tuple[str, str]] = (
+    ("cmux drill", "which there are"),
+    ("cmux drill kills 60", "kill mailbox writers and readers 60 times each"),
+    ("cmux drill machine 3000", "3,000 steps of registry and mailbox against a model"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Drill:
+    """A module of `tests.drills` with its words; *rounds* by default, each about *round_s* seconds here."""
+
+    words: tuple[str, ...]
+    rounds: int
+    round_s: float
+    about: str
+
+
+def _store(name: str, rounds: int, round_s: float, about: str) -> Drill:
+    return Drill(("tests.drills", name), rounds, round_s, about)
+
+
+DRILLS = {
+    "registry-kills": _store("registry-kills", 200, 0.05, "writers of the registry, killed at random instants"),
+    "kills": _store("kills", 60, 0.3, "writers and readers of the mailbox, killed at random instants"),
+    "alert-kills": _store("alert-kills", 60, 0.5, "alerts, killed at every step"),
+    "syscalls": _store("syscalls", 200, 0.3, "each file system call of the stores: killed, EIO, ENOSPC, EMFILE"),
+    "powercut": _store("powercut", 20, 0.5, "a file system that loses its power (root)"),
+    "fulldisk": _store("fulldisk", 20, 0.5, "a disk that fills up and is freed (root)"),
+    "machine": _store("machine", 3000, 0.007, "registry and mailbox against a model, with crashes and clock jumps"),
+    "verdicts": _store("verdicts", 1, 100, "daemons that are stopped, a service that is wronged"),
+    "upgrades": _store("upgrades", 1, 60, "code that changes under a running suite, also for the worse"),
+    "starts": Drill(("tests.drills.starts",), 20, 3, "start and stop, something killed in every fourth round"),
+    "agents": Drill(("tests.drills.agent_life",), 10, 8, "lives of agents in a real tmux, in any order"),
+    "exchanges": Drill(("tests.drills.frontend", "exchanges"), 50, 0.3, "page loads while the frontend is exchanged"),
+    "builder-kills": Drill(
+        ("tests.drills.frontend", "kills"), 20, 2, "the frontend's builder, killed at random moments"
+    ),
+}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", nargs="?", metavar="NAME", help="which; without one they are listed")
+    parser.add_argument("rounds", nargs="?", type=count, metavar="ROUNDS", help="how many; without, what the list says")
+
+
+def run(options: argparse.Namespace, conf: Settings, screen: Screen) -> int:
+    if options.name is None:
+        return _list(screen)
+    drill = DRILLS.get(options.name)
+    if drill is None:
+        raise Refused(f"there is no drill {options.name!r}; allowed: {', '.join(DRILLS)}", USAGE)
+    if not (conf.code / "tests" / "drills").is_dir():
+        raise Refused(f"{conf.code} has no tests/drills: drills need a checkout, not an installed package", MISSING)
+    return _run(options.name, drill, options.rounds or drill.rounds, conf, screen)
+
+
+def _list(screen: Screen) -> int:
+    rows = [(name, str(each.rounds), duration(each.rounds * each.round_s), each.about) for name, each in DRILLS.items()]
+    screen.table(("DRILL", "ROUNDS", "ABOUT", "WHAT IS ATTACKED"), rows)
+    screen.next_steps(("cmux drill NAME", "run one, in a scratch home"))
+    screen.answer({"drills": {name: {"rounds": each.rounds, "about": each.about} for name, each in DRILLS.items()}})
+    return DONE
+
+
+def _run(name: str, drill: Drill, rounds: int, conf: Settings, screen: Screen) -> int:
+    about = duration(rounds * drill.round_s)
+    screen.note(f"cmux: {name}, {rounds} rounds, about {about}; it runs in a scratch home, with faults for real")
+    # Nothing of this home's settings may reach the drill.
+    own = {key: value for key, value in settings.child_environment().items() if not key.startswith("CMUX_")}
+    environ = {**own, "PYTHONPATH": str(conf.code)}
+    command = [sys.executable, "-P", "-m", *drill.words, str(rounds)]
+    begun = clock.monotonic()
+    done = subprocess.run(command, cwd=conf.code, env=environ, stdout=subprocess.PIPE, text=True, check=False)
+    passed = done.returncode == 0
+    took = duration(clock.monotonic() - begun)
+    for line in done.stdout.splitlines():
+        screen.say(line)
+    screen.say(f"{screen.sign('ok' if passed else 'bad')} {name}: {'PASS' if passed else 'FAIL'} after {took}")
+    screen.answer({"drill": name, "rounds": rounds, "passed": passed, "lines": done.stdout.splitlines()}, ok=passed)
+    return DONE if passed else FAILED
