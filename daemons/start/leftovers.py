@@ -36,7 +36,7 @@ def end_leftovers(conf: Settings) -> tuple[Ended, ...]:
 
 
 def _lost_id(conf: Settings) -> str | None:
-    """The id of a suite whose home lost it, and its record, while it ran: written anew, its agents go on carrying it."""
+    """The id of a suite whose home lost it and its record while it ran: written anew, its agents go on carrying it."""
     if known := suite.carried_id(conf, processes.table()):
         suite.restore_id(known, conf)
     return known
