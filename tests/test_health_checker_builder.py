@@ -277,29 +277,67 @@ def test_a_kill_at_a_random_moment_leaves_a_whole_dist(
     assert of_attempt(conf) == []
 
 
+DIE_AT = (
+    "import os, sys\nfrom daemons import files\n"
+    "def die(step):\n    if step == sys.argv[1]: os.kill(os.getpid(), 9)\n"
+    "files.reached = die\nfrom daemons.health_checker.frontend import __main__ as builder\n"
+    "sys.exit(builder.main([sys.argv[2]]))\n"
+)
+
+
+def killed_at(point: str, purpose: str, environ: dict[str, str]) -> int:
+    """The exit code of a builder that is killed the moment it reaches *point*."""
+    command = [sys.executable, "-c", DIE_AT, point, purpose]
+    return subprocess.run(command, env=environ, cwd=CODE, capture_output=True, check=False).returncode
+
+
 def test_a_kill_at_every_named_step_leaves_a_whole_dist(
     conf: Settings, project: Path, build: Builder, environ: dict[str, str]
 ) -> None:
     build()
-    program = (
-        "import os, sys\nfrom daemons import files\n"
-        "def die(step):\n    if step == sys.argv[1]: os.kill(os.getpid(), 9)\n"
-        "files.reached = die\nfrom daemons.health_checker.frontend import __main__ as builder\n"
-        "sys.exit(builder.main(['rebuild']))\n"
-    )
-    steps = "mend copy build exchange synced ready swapped verify ended".split()
+    steps = "mend copy build exchange synced ready swapped verify keep good ended".split()
     points = [*(f"frontend.{step}" for step in steps), "exchange.done"]
     codes = {}
 
     for point in points:
-        command = [sys.executable, "-c", program, point]
-        codes[point] = subprocess.run(command, env=environ, cwd=CODE, capture_output=True, check=False).returncode
+        codes[point] = killed_at(point, "rebuild", environ)
         assert is_whole(conf), point
 
     assert codes == dict.fromkeys(points, -signal.SIGKILL)
     build("recover")
     assert is_whole(conf)
     assert not (project / exchange.STAGING).exists()
+
+
+def test_a_kill_at_any_step_of_putting_the_kept_build_back_is_made_good_by_the_next(
+    conf: Settings, project: Path, build: Builder, environ: dict[str, str]
+) -> None:
+    build()
+    built = shown(conf.dist)
+
+    for step in "mend restore synced ready swapped verify ended".split():
+        next((conf.dist / "assets").glob("main-*.js")).write_bytes(b"")
+        assert killed_at(f"frontend.{step}", "heal", environ) == -signal.SIGKILL
+        build("heal")
+        assert told(conf).outcome in ("restored", "not_needed"), step
+        assert shown(conf.dist) == built, step
+
+    assert not (project / exchange.STAGING).exists()
+
+
+def test_a_kill_while_a_build_is_kept_leaves_one_that_can_be_put_back(
+    conf: Settings, project: Path, build: Builder, environ: dict[str, str]
+) -> None:
+    build()
+
+    for step in ("keep", "good"):
+        assert killed_at(f"frontend.{step}", "rebuild", environ) == -signal.SIGKILL
+        build("recover")
+        built = shown(conf.dist)
+        shutil.rmtree(conf.dist)
+        build("heal")
+        assert told(conf).outcome == "restored", step
+        assert shown(conf.dist) == built, step
 
 
 def test_a_new_dist_that_is_served_wrong_is_put_back(conf: Settings, project: Path, build: Builder) -> None:
