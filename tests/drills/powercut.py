@@ -1,7 +1,7 @@
 """Power cuts on a real file system: what was acknowledged must be there after the next boot.
 
-An ext4 image in memory is mounted through a loop device; writers work in it; the ioctl that xfstests uses ("godown")
-then drops everything not yet on the disk, and mounting it again replays the file system's own journal. Root only.
+An ext4 or XFS image in memory is mounted through a loop device; writers work in it; the ioctl that xfstests uses
+("godown") then drops everything not yet on the disk, and mounting it again replays the file system's own journal. Root only.
 
 A flush that races the cut may return 0 although it did nothing, so a writer counts an acknowledgement only after a
 further fsync on a clean file of its own succeeded (else 13 of 60 "losses" are false). Runs in a mount namespace of its
@@ -29,7 +29,10 @@ from tests.drills.operations import _mailbox, _message, _subjects
 
 _EXT4_IOC_SHUTDOWN = 0x8004587D  # _IOR('X', 125, __u32)
 _NO_LOG_FLUSH = 2
-_IMAGE_MIB = 32
+# What each kind of file system needs at least.
+_IMAGE_MIB = {"ext4": 32, "xfs": 320}
+_MAKE = {"ext4": ["mkfs.ext4", "-q", "-F"], "xfs": ["mkfs.xfs", "-q", "-f"]}
+KINDS = tuple(_MAKE)
 
 
 @dataclass(frozen=True)
@@ -142,15 +145,15 @@ def _fork_writer(store: Store, home: Path, tag: str, answers: int, folder: Path)
 
 
 class Disk:
-    """An ext4 file system in memory that can lose its power."""
+    """A file system of *kind* in memory that can lose its power."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder / "disk"
+    def __init__(self, folder: Path, kind: str = "ext4") -> None:
+        self.folder = folder / kind
         self.folder.mkdir()
-        self._image = Path("/dev/shm") / f"cmux-drill-{os.getpid()}.img"
+        self._image = Path("/dev/shm") / f"cmux-drill-{os.getpid()}-{kind}.img"
         with self._image.open("wb") as image:
-            image.truncate(_IMAGE_MIB << 20)
-        subprocess.run(["mkfs.ext4", "-q", "-F", str(self._image)], check=True)
+            image.truncate(_IMAGE_MIB[kind] << 20)
+        subprocess.run([*_MAKE[kind], str(self._image)], check=True)
 
     def mount(self) -> None:
         subprocess.run(["mount", "-o", "loop", str(self._image), str(self.folder)], check=True)

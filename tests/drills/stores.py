@@ -1,12 +1,13 @@
 """The drills on registry, mailbox, journal and alerts.
 
 syscalls ROUNDS: every file system call of every operation, killed and failed; about ROUNDS of them.
-powercut ROUNDS: an ext4 that loses its power, ROUNDS times for each store.
+powercut ROUNDS: an ext4 and an XFS that loses its power, ROUNDS times for each store.
 fulldisk ROUNDS: bytes and inodes used up and freed.
 registry-kills KILLS: writers of the registry killed at random instants.
 machine STEPS: registry and mailbox against a model, with crashes, rotation and clock jumps.
 kills ROUNDS: mailbox writers and readers killed at random instants, ROUNDS times each.
 alert-kills ROUNDS: alerts killed at every step once, and ROUNDS stories at random.
+contents ROUNDS: everything that can be wrong with a dist, ROUNDS times each.
 upgrades ROUNDS: the code changes under a running suite.
 verdicts ROUNDS: SIGSTOP of each daemon, and a service that hangs, refuses or is replaced, ROUNDS times each.
 """
@@ -20,7 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.drills import alert_kills, fulldisk, kills, powercut, registry_kills, syscalls, upgrades, verdicts
+from tests.drills import alert_kills, contents, fulldisk, kills, powercut, registry_kills, syscalls, upgrades, verdicts
 from tests.drills.operations import CARELESS, OPERATIONS
 from tests.drills.report import Report
 
@@ -48,20 +49,25 @@ def run_syscalls(rounds: int, folder: Path) -> Report:
 
 
 def run_powercut(rounds: int, folder: Path) -> Report:
-    """*rounds* cuts for each store; the careless control must lose something."""
+    """*rounds* cuts for each store and file system; the careless control must lose something on each."""
     report = Report("powercut")
-    disk = powercut.Disk(folder)
-    try:
-        for store in (powercut.REGISTRY, powercut.MAILBOX):
-            for acknowledged, wrong in powercut.cut(store, disk, rounds, seed=rounds):
-                if acknowledged:  # else the power went before the first write was done: that shows nothing
-                    report.count(store.name, wrong)
-                    report.add(f"{store.name}: acknowledged", acknowledged)
-        for _, wrong in powercut.cut(powercut.CARELESS, disk, min(rounds, 20), seed=rounds):
-            report.count_control("careless", wrong)
-    finally:
-        disk.discard()
+    for kind in powercut.KINDS:
+        disk = powercut.Disk(folder, kind)
+        try:
+            _cut_on(disk, kind, rounds, report)
+        finally:
+            disk.discard()
     return report
+
+
+def _cut_on(disk: powercut.Disk, kind: str, rounds: int, report: Report) -> None:
+    for store in (powercut.REGISTRY, powercut.MAILBOX):
+        for acknowledged, wrong in powercut.cut(store, disk, rounds, seed=rounds):
+            if acknowledged:  # else the power went before the first write was done: that shows nothing
+                report.count(f"{store.name} on {kind}", wrong)
+                report.add(f"{store.name} on {kind}: acknowledged", acknowledged)
+    for _, wrong in powercut.cut(powercut.CARELESS, disk, min(rounds, 20), seed=rounds):
+        report.count_control(f"careless on {kind}", wrong)
 
 
 def run_fulldisk(rounds: int, folder: Path) -> Report:
@@ -113,6 +119,7 @@ DRILLS = {
     "kills": Drill(kills.run),
     "alert-kills": Drill(alert_kills.run),
     "verdicts": Drill(verdicts.run),
+    "contents": Drill(contents.run),
     "upgrades": Drill(upgrades.run),
 }
 
