@@ -1,7 +1,8 @@
 """Power cuts on a real file system: what was acknowledged must be there after the next boot.
 
 An ext4 or XFS image in memory is mounted through a loop device; writers work in it; the ioctl that xfstests uses
-("godown") then drops everything not yet on the disk, and mounting it again replays the file system's own journal. Root only.
+("godown") then drops everything not yet on the disk, and mounting it again replays the file system's own journal.
+Root only.
 
 A flush that races the cut may return 0 although it did nothing, so a writer counts an acknowledgement only after a
 further fsync on a clean file of its own succeeded (else 13 of 60 "losses" are false). Runs in a mount namespace of its

@@ -101,10 +101,16 @@ def main() -> int:
     chance = random.Random(seed)
     began = clock.monotonic()
     wrong = []
-    for number in range(1, rounds + 1):
-        found = round_of(conf, number, chance)
-        print(*found, sep="\n", end="\n" if found else "", flush=True)
-        wrong += found
+    # Told to end, it ends its suite too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    try:
+        for number in range(1, rounds + 1):
+            found = round_of(conf, number, chance)
+            print(*found, sep="\n", end="\n" if found else "", flush=True)
+            wrong += found
+    finally:
+        if len(wrong) or members(conf):
+            stop.stop(conf)
     per_round_s = (clock.monotonic() - began) / rounds
     kills = rounds // KILL_EVERY
     print(f"{rounds} rounds, {kills} with a kill, {per_round_s:.1f} s each, seed {seed}: {len(wrong)} wrong")
