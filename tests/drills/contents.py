@@ -34,6 +34,7 @@ from tests.drills.frontend import BUILDER, FIXTURE, environment
 from tests.drills.report import Report
 from tests.site import Site, serving
 
+INTERVAL_S = 3.0
 HEALED_WITHIN_S = 15.0
 LOAD_EVERY_S = 0.05
 # Files that root may read whatever their mode would hide the loss of a permission.
@@ -303,9 +304,20 @@ def contents(home: Path, interval_s: float, only: str = "") -> Report:
     return report
 
 
+def run(rounds: int, folder: Path) -> Report:
+    """Every fault *rounds* times, each within an interval and a second."""
+    report = Report("contents")
+    for number in range(rounds):
+        once = contents(folder / str(number), INTERVAL_S)
+        for wrong in once.wrong:
+            report.count("faults", wrong)
+        report.count("rounds", "")
+    return report
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.drills.contents", description=__doc__)
-    parser.add_argument("--interval", type=float, default=3.0)
+    parser.add_argument("--interval", type=float, default=INTERVAL_S)
     parser.add_argument("--only", default="")
     asked = parser.parse_args()
     home = Path(tempfile.mkdtemp(prefix="cmux-drill-"))
