@@ -29,6 +29,8 @@ from daemons.health_checker.space import Space
 from daemons.settings import Settings, SettingsError
 
 SOON_S = 2.0
+# What is served otherwise than it lies on disk is believed within an interval + 1 s: three looks, the last two soon.
+FRONTEND_SOON_S = 1.0
 SETTLING_S = 0.5
 VERDICT_LATE_S = 0.8
 # The first try is free; a failed one waits 10 s, then 20 … up to an hour.
@@ -95,8 +97,11 @@ class HealthChecker:
         self._alarms.report(conditions, now, unsure=unsure)
 
     def _ask_every_s(self) -> float:
-        unsettled = self._programs.is_unsteady or self._frontend.is_unsettled
-        wanted_s = SOON_S if unsettled else self._programs.overdue_in_s + 0.1
+        wanted_s = self._programs.overdue_in_s + 0.1
+        if self._programs.is_unsteady:
+            wanted_s = SOON_S
+        elif self._frontend.is_unsettled:
+            wanted_s = FRONTEND_SOON_S
         return min(wanted_s, _between_looks_s(self._conf.health_interval_s))
 
     def _come_back(self) -> None:

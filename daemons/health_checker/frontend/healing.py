@@ -214,6 +214,8 @@ class Healer:
             log.warning("builder.killed", pid=builder.pid, code=builder.returncode, step=told.step if told else None)
             return
         self.ended = told
+        if told.outcome == "kept":
+            self._keep_again_mono = float("-inf")  # what comes in its place is another one, to be kept at once
         if told.outcome in ("published", "restored", "not_needed") and self._paid_by:
             self._paid_by[0].succeeded(self._paid_by[1])
 
