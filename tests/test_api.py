@@ -145,6 +145,19 @@ def test_ids_of_all_kinds_come_and_go(api: Client, agent_id: str) -> None:
     assert api.get(f"/api/agents/{quote(agent_id)}").status == 404
 
 
+def test_two_spellings_of_an_id_are_one_agent_in_every_call(api: Client, conf: Settings) -> None:
+    from urllib.parse import quote
+
+    composed, decomposed = "gr\u00f6\u00dfe", "gro\u0308\u00dfe"
+    assert api.post("/api/agents/register", {"agent_id": decomposed}).json == {"registered": composed}
+    assert list(on_disk(conf)) == [composed]
+    assert api.post(f"/api/agents/{quote(decomposed)}/heartbeat", {"state": "busy"}).status == 200
+    heard = eventually(lambda: api.get(f"/api/agents/{quote(decomposed)}").json.get("heartbeat"))
+    assert heard["state"] == "busy"
+    assert api.delete(f"/api/agents/register/{quote(decomposed)}").json["existed"]
+    assert not on_disk(conf)
+
+
 def test_unregistering_is_idempotent(api: Client) -> None:
     assert api.delete("/api/agents/register/nobody").json == {"unregistered": "nobody", "existed": False}
 

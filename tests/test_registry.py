@@ -966,3 +966,35 @@ def test_the_notes_of_recent_changes_stay_small(
         registry.register("a", {"number": number, "pad": "x" * 300}, NOW)
 
     assert (path.parent / ".registry-recent.jsonl").stat().st_size < 8_000
+
+
+NFC, NFD = "gr\u00f6\u00dfe", "gro\u0308\u00dfe"  # one word to whoever reads it
+
+
+def test_two_spellings_of_one_id_are_one_agent(registry: Registry) -> None:
+    registry.register(NFD, {"n": 1}, NOW)
+    registry.register(NFC, {"n": 2}, NOW)
+
+    assert {agent_id: entry["n"] for agent_id, entry in registry.snapshot().agents.items()} == {NFC: 2}
+    assert registry.update(NFD, {"n": 3})
+    assert registry.unregister(NFD)
+    assert not registry.snapshot().agents
+
+
+@pytest.mark.parametrize("asked", [NFC, NFD])
+def test_an_old_entry_keeps_its_spelling_and_answers_to_both(registry: Registry, path: Path, asked: str) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps({NFD: {"registered_at": clock.stamp(NOW), "n": 1}}))
+
+    registry.register(asked, {"n": 2}, NOW)
+
+    assert {agent_id: entry["n"] for agent_id, entry in registry.snapshot().agents.items()} == {NFD: 2}
+    assert registry.unregister(asked)
+
+
+def test_where_both_spellings_are_registered_each_is_meant_exactly(registry: Registry, path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps({NFD: {"n": 1}, NFC: {"n": 2}}))
+
+    assert registry.unregister(NFD)
+    assert list(registry.snapshot().agents) == [NFC]

@@ -10,7 +10,7 @@ from daemons import clock, processes, suite, tmux
 from daemons.agents.sighting import Look, Sighting
 from daemons.agents.trace import trace
 from daemons.processes import Ended, Identity, Table
-from daemons.registry import Registry
+from daemons.registry import Registry, spelled
 from daemons.settings import Settings
 from daemons.tmux import Pane, Seen, TmuxUnavailable, Unknown
 
@@ -48,6 +48,7 @@ def end_agent(conf: Settings, registry: Registry, agent_id: str, *, by: str = "s
     Raises NoSuchAgent, Protected, TmuxUnavailable (its processes are ended, its window is not), StorageError, LockBusy.
     """
     _refuse_the_supervisor(conf, agent_id)
+    agent_id = spelled(agent_id, registry.snapshot().agents)
     entry = registry.update(agent_id, {"expected": "stopped", "status": "ending", "ended_by": by})
     if entry is None:
         raise NoSuchAgent(f"no agent {agent_id!r} is registered; `cmux agents` lists them")

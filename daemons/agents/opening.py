@@ -8,7 +8,7 @@ from pathlib import Path
 from daemons import clock, processes, suite, tmux
 from daemons.agents.sighting import Look, fields_of
 from daemons.agents.trace import trace
-from daemons.registry import Draft, Entry, Registry, check_id, registration
+from daemons.registry import Draft, Entry, Registry, check_id, registration, spelled
 from daemons.settings import Settings
 from daemons.tmux import NameTaken, Pane, Seen, TmuxUnavailable, Unknown
 
@@ -30,7 +30,7 @@ def open_agent(
     *cwd* counts from the home. An id is taken until its agent is proven gone; then this is its next life.
     Raises InvalidAgent, ValueError, NameTaken, TmuxUnavailable, StorageError, LockBusy.
     """
-    agent_id = own_name(conf, name)
+    agent_id = spelled(own_name(conf, name), registry.snapshot().agents)
     tmux.place(conf, agent_id)
     observation = tmux.observe(conf)
     _refuse_if_taken(conf, agent_id, registry, observation)
@@ -71,7 +71,7 @@ def adopt_agent(
         raise TmuxUnavailable(observation)
     pane = _pane_called(window, observation)
     default = pane.window if pane.session == conf.session else f"{pane.session}:{pane.window}"
-    agent_id = own_name(conf, name or default)
+    agent_id = spelled(own_name(conf, name or default), registry.snapshot().agents)
     _refuse_if_taken(conf, agent_id, registry, observation)
     entry = registry.change(_new_life(agent_id, {**_life(pane), "created_by": created_by, "adopted": True}))
     trace(conf, created_by, "agent.adopted", agent=agent_id, entry=entry)

@@ -13,6 +13,7 @@ from pathlib import Path
 from daemons import clock, files, log, strict_json
 from daemons.agents import Touch
 from daemons.files import StorageError
+from daemons.registry import spelled
 from daemons.strict_json import BadJson
 
 Beat = Mapping[str, str]
@@ -41,8 +42,9 @@ class Beats:
     def take_in(self, touches: Mapping[str, Touch], registered: Collection[str]) -> None:
         """Heartbeats by file: each of a *registered* agent counts when it is newer than what is known of it."""
         with self._lock:
-            for agent_id in touches.keys() & registered:
-                touch = touches[agent_id]
+            for agent_id, touch in ((spelled(name, registered), touch) for name, touch in touches.items()):
+                if agent_id not in registered:
+                    continue
                 at = clock.stamp(touch.at)
                 known = self._beats.get(agent_id)
                 if known is None or known["at"] < at:

@@ -13,7 +13,7 @@ from daemons.api import bodies, failures
 from daemons.api.guard import Environ, StartResponse, Wsgi
 from daemons.api.problems import Problem
 from daemons.api.state import State
-from daemons.registry import registration
+from daemons.registry import registration, spelled
 
 _JSON = ("Content-Type", "application/json")
 
@@ -51,7 +51,8 @@ class Hot:
         asked = bodies.parsed(environ["wsgi.input"].read())
         agent_id, fields = bodies.registered(asked)
         self._state.change(registration(agent_id, fields, clock.now()))
-        body = strict_json.dumps({"registered": agent_id}) + b"\n"
+        name = spelled(agent_id, self._state.registry.snapshot().agents)
+        body = strict_json.dumps({"registered": name}) + b"\n"
         self._state.answers[200] += 1
         start_response("200 OK", [("Content-Length", str(len(body))), _JSON])
         return [body]

@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 
 from daemons import agents, clock, loop, strict_json
 from daemons.api.beats import Beat, Beats
-from daemons.registry import Entry, Registry
+from daemons.registry import Entry, Registry, spelled
 from daemons.settings import Settings
 
 T = TypeVar("T")
@@ -92,7 +92,8 @@ class Agents:
 
     def one(self, agent_id: str) -> tuple[bytes, str] | None:
         """One agent, rendered, and its ETag; None when there is no such."""
-        line = self.listing().lines.get(agent_id)
+        lines = self.listing().lines
+        line = lines.get(spelled(agent_id, lines))
         return None if line is None else (line, _etag(line))
 
     def parts(self) -> Mapping[str, tuple[Entry, Mapping[str, Any], Beat | None, bytes]]:

@@ -9,7 +9,7 @@ from daemons.api import bodies
 from daemons.api.agents import no_such
 from daemons.api.answers import json_answer
 from daemons.api.state import State
-from daemons.registry import check_id, registration, removal
+from daemons.registry import check_id, registration, removal, spelled
 
 
 def routes(state: State) -> Blueprint:
@@ -19,7 +19,7 @@ def routes(state: State) -> Blueprint:
     def register() -> Response:
         agent_id, fields = bodies.registered(bodies.parsed(request.get_data()))
         state.change(registration(agent_id, fields, clock.now()))
-        return json_answer({"registered": agent_id})
+        return json_answer({"registered": spelled(agent_id, state.registry.snapshot().agents)})
 
     @calls.delete("/api/agents/register/<path:agent_id>")
     def unregister(agent_id: str) -> Response:
@@ -33,7 +33,9 @@ def routes(state: State) -> Blueprint:
         asked = bodies.parsed(request.get_data())
         bodies.only(asked, ("state", "note"))
         said = {name: bodies.text(asked, name, limit=limit) for name, limit in (("state", 64), ("note", 1024))}
-        if agent_id not in state.agents.listing().ids:
+        registered = state.agents.listing().ids
+        agent_id = spelled(agent_id, registered)
+        if agent_id not in registered:
             raise no_such(agent_id)
         heard = state.beats.beat(agent_id, {name: word for name, word in said.items() if word}, clock.now())
         return json_answer({"agent_id": agent_id, "heartbeat": heard})

@@ -14,7 +14,7 @@ from daemons.agents import EndReport, NoSuchAgent, NoSuchWindow, Protected
 from daemons.cli import requirements
 from daemons.cli.command import DEGRADED, DONE, FAILED, MISSING, USAGE, Refused, subcommands
 from daemons.cli.screen import Screen, Sign, ago, duration, many, shown
-from daemons.registry import InvalidAgent, Registry
+from daemons.registry import InvalidAgent, Registry, spelled
 from daemons.settings import Settings
 from daemons.tmux import NameTaken, TmuxUnavailable, Unknown
 
@@ -150,8 +150,9 @@ def _value(name: str, value: object) -> str:
 
 def _one(conf: Settings, name: str) -> Agent:
     """The agent called *name*, also by its whole name in the main session."""
-    wanted = name.removeprefix(f"{conf.session}:")
-    for agent in agents.view(conf, Registry(conf).snapshot(), tmux.observe(conf)):
+    snapshot = Registry(conf).snapshot()
+    wanted = spelled(name.removeprefix(f"{conf.session}:"), snapshot.agents)
+    for agent in agents.view(conf, snapshot, tmux.observe(conf)):
         if agent["agent_id"] == wanted:
             return agent
     raise Refused(f"no agent {name!r} is registered; see: cmux agents")

@@ -7,7 +7,7 @@ it; `edits`: what everybody changes; `store`: all of it under the lock.
 from daemons.files import LockBusy, StorageError
 from daemons.registry.edits import Edit, registration, removal, update
 from daemons.registry.store import Outcome, Registry, Snapshot
-from daemons.registry.table import Draft, Entry, InvalidAgent, NoRegistry, check_id
+from daemons.registry.table import Draft, Entry, InvalidAgent, NoRegistry, check_id, spelled
 from daemons.registry.traces import Trouble
 
 __all__ = [
@@ -25,5 +25,6 @@ __all__ = [
     "check_id",
     "registration",
     "removal",
+    "spelled",
     "update",
 ]

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from daemons import clock
-from daemons.registry.table import Draft, Entry, check_id
+from daemons.registry.table import Draft, Entry, check_id, spelled
 
 T = TypeVar("T")
 Edit = Callable[[Draft], T]
@@ -22,13 +22,14 @@ def registration(agent_id: object, fields: Mapping[str, object], now: datetime) 
     given = {name: value for name, value in fields.items() if name != "registered_at"}
 
     def edit(agents: Draft) -> Entry:
-        entry = agents.get(checked) or {"registered_at": clock.stamp(now), "type": "worker", "created_by": "system"}
+        name = spelled(checked, agents)
+        entry = agents.get(name) or {"registered_at": clock.stamp(now), "type": "worker", "created_by": "system"}
         if entry.pop("missing_since", None) or entry.get("status") == "missing":
             entry.pop("status", None)
         if entry.get("expected") == "stopped":
             entry["expected"] = "running"
         entry.update(given)
-        agents[checked] = entry
+        agents[name] = entry
         return dict(entry)
 
     return edit
@@ -38,7 +39,7 @@ def removal(agent_id: str) -> Edit[bool]:
     """The edit that removes an agent; it tells whether there was one."""
 
     def edit(agents: Draft) -> bool:
-        return agents.discard(agent_id)
+        return agents.discard(spelled(agent_id, agents))
 
     return edit
 
@@ -47,7 +48,7 @@ def update(agent_id: str, fields: Mapping[str, object]) -> Edit[Entry | None]:
     """The edit that sets some fields of an agent (None removes one); the entry, or None when there is no such."""
 
     def edit(agents: Draft) -> Entry | None:
-        entry = agents.get(agent_id)
+        entry = agents.get(spelled(agent_id, agents))
         if entry is None:
             return None
         entry.update(fields)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Container, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
@@ -60,6 +60,17 @@ def check_id(value: object) -> str:
     if not _is_letter_or_digit(value[0]):
         raise InvalidAgent(f"{_shown(value)} is no agent's id; allowed: {ID_RULE}")
     return value
+
+
+def spelled(agent_id: str, registered: Container[str]) -> str:
+    """*agent_id* as it is registered, or is to be: spellings that look the same are one id, in NFC.
+
+    An entry that was registered in another spelling before keeps it, and answers to both.
+    """
+    if agent_id.isascii() or agent_id in registered:
+        return agent_id
+    composed, decomposed = (unicodedata.normalize(form, agent_id) for form in ("NFC", "NFD"))
+    return decomposed if decomposed in registered and composed not in registered else composed
 
 
 def _may_stand_in_id(char: str) -> bool:

@@ -101,7 +101,7 @@ class RegistryService:
         looked = self._looker.look(before)
         registered = self._registry.snapshot().agents
         entries = _seen_by_both(before, registered)
-        verdicts = self._judge.judge(entries, looked.sightings, self._beats.heard(), now)
+        verdicts = self._judge.judge(entries, looked.sightings, self._beats.heard(entries), now)
         return Findings(registered, entries, verdicts, looked.observation, self._mail.look(registered))
 
     def _tell(self, found: Findings, now: datetime) -> None:

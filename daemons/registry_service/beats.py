@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from datetime import datetime
 
 from daemons import agents, files
 from daemons.agents import Touches
+from daemons.registry import spelled
 from daemons.registry_service.verdicts import moment
 from daemons.settings import Settings
 
@@ -19,10 +20,11 @@ class Beats:
         self._conf = conf
         self._touches = Touches(conf)
 
-    def heard(self) -> Mapping[str, datetime]:
-        """When that was, by agent."""
+    def heard(self, registered: Container[str]) -> Mapping[str, datetime]:
+        """When that was, by agent as *registered*."""
         heard = dict(_over_http(self._conf))
-        for agent_id, touch in self._touches.read().items():
+        for name, touch in self._touches.read().items():
+            agent_id = spelled(name, registered)
             heard[agent_id] = max(touch.at, heard.get(agent_id, touch.at))
         return heard
 
