@@ -7,6 +7,7 @@ registry-kills KILLS: writers of the registry killed at random instants.
 machine STEPS: registry and mailbox against a model, with crashes, rotation and clock jumps.
 kills ROUNDS: mailbox writers and readers killed at random instants, ROUNDS times each.
 alert-kills ROUNDS: alerts killed at every step once, and ROUNDS stories at random.
+agent-truth ROUNDS: 18 agents on a bad day, and five ways in which tmux can't be asked.
 contents ROUNDS: everything that can be wrong with a dist, ROUNDS times each.
 upgrades ROUNDS: the code changes under a running suite.
 verdicts ROUNDS: SIGSTOP of each daemon, and a service that hangs, refuses or is replaced, ROUNDS times each.
@@ -21,7 +22,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.drills import alert_kills, contents, fulldisk, kills, powercut, registry_kills, syscalls, upgrades, verdicts
+from tests.drills import (
+    agent_truth,
+    alert_kills,
+    contents,
+    fulldisk,
+    kills,
+    powercut,
+    registry_kills,
+    syscalls,
+    upgrades,
+    verdicts,
+)
 from tests.drills.operations import CARELESS, OPERATIONS
 from tests.drills.report import Report
 
@@ -118,6 +130,7 @@ DRILLS = {
     "machine": Drill(run_machine),
     "kills": Drill(kills.run),
     "alert-kills": Drill(alert_kills.run),
+    "agent-truth": Drill(agent_truth.run),
     "verdicts": Drill(verdicts.run),
     "contents": Drill(contents.run),
     "upgrades": Drill(upgrades.run),
