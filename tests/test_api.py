@@ -839,6 +839,7 @@ def publish(conf: Settings, name: str, *, age_s: float = 0.0, interval_s: float 
 
 
 def publish_all(conf: Settings, **frontend: object) -> None:
+    publish(conf, "log_keeper")
     publish(conf, "log_watcher")
     publish(conf, "registry_service", mailbox={"messages": 3, "unparsable": 1, "undelivered": 2})
     publish(conf, "health_checker", frontend={"status": "healthy", "js_bundle_count": 1, **frontend})

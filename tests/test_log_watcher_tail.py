@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from daemons import settings
-from daemons.log_watcher import generation, marker, opening, siblings, tail
+from daemons.log_watcher import generation, lineage, marker, opening, siblings, tail
 from daemons.log_watcher.patterns import Patterns
 from daemons.log_watcher.tail import Log
 
@@ -209,7 +209,7 @@ def test_a_block_bigger_than_a_turn_is_read_in_several(watcher, log):
 
 
 def test_the_first_look_ever_counts_the_newest_part_of_what_is_there(watcher, log):
-    old = b"ERROR: long ago\n" + b"INFO: quiet\n" * (tail.FIRST_LOOK_BYTES // 12)
+    old = b"ERROR: long ago\n" + b"INFO: quiet\n" * (lineage.FIRST_LOOK_BYTES // 12)
     log.write_bytes(old + b"ERROR: just now\n")
 
     assert watcher.start(first_look=True).settle() == ["ERROR: just now"]
@@ -359,7 +359,7 @@ def test_a_rotated_file_is_let_go_when_it_has_been_quiet(watcher, log):
     append(log, FILLER)
     watcher.settle()
 
-    watcher.read(after_s=tail.DRAIN_S + 1)
+    watcher.read(after_s=lineage.DRAIN_S + 1)
 
     assert len(watcher.log.generations) == 1
 
@@ -498,7 +498,7 @@ def test_a_generation_that_is_gone_for_good_is_said(watcher, log):
     log.unlink()
 
     watcher.settle()
-    watcher.read(after_s=tail.MISSING_S + 1)
+    watcher.read(after_s=lineage.MISSING_S + 1)
 
     assert watcher.gaps["gone while nobody watched"][0] == 1
 

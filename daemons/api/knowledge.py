@@ -13,7 +13,7 @@ from daemons.api.listing import Cached
 from daemons.loop import Status
 from daemons.settings import Settings
 
-DAEMONS = ("log_watcher", "health_checker", "registry_service")
+DAEMONS = ("log_keeper", "log_watcher", "health_checker", "registry_service")
 
 
 class Knowledge:

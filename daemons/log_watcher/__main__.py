@@ -21,6 +21,7 @@ from daemons.alerts import Alert, Alerts, Occurrence
 from daemons.clock import Wake
 from daemons.log_watcher.events import Event
 from daemons.log_watcher.generation import Generation
+from daemons.log_watcher.keeper import Keeper
 from daemons.log_watcher.names import Names
 from daemons.log_watcher.opening import Source
 from daemons.log_watcher.patterns import Patterns
@@ -57,6 +58,7 @@ class LogWatcher:
         self._names = Names(conf)
         self._alerts = Alerts(conf, sender=SENDER)
         self._wakeup = Wakeup(wake)
+        self._keeper = Keeper(conf)
         self._logs: dict[str, Log] = {}
         self._look_at = self._check_at = self._quiet_at = self._detail_at = 0.0
         self._began = 0.0
@@ -81,6 +83,7 @@ class LogWatcher:
         self._wakeup.close()
         for one in self._logs.values():
             one.close()
+        self._keeper.close()
 
     # -- which logs ---------------------------------------------------------------------------------------------------
 
@@ -91,7 +94,13 @@ class LogWatcher:
             if path not in self._logs:
                 elsewhere = partial(self._read_elsewhere, path)
                 first_look = not looked_for_before
-                self._logs[path] = Log(path, self._conf.markers_dir, first_look=first_look, read_elsewhere=elsewhere)
+                self._logs[path] = Log(
+                    path,
+                    self._conf.markers_dir,
+                    first_look=first_look,
+                    read_elsewhere=elsewhere,
+                    keeper=self._keeper,
+                )
         for path in self._logs.keys() - found.keys():
             if not self._logs[path].generations:
                 self._logs.pop(path).close()
@@ -147,6 +156,7 @@ class LogWatcher:
             self._look_at = mono + self.interval_s
             self._wakeup.follow({path: one.real for path, one in self._logs.items()}, self._names.globs)
             self._names.remember()
+            self._keeper.tick(self._logs, mono)
         if mono >= self._check_at:
             self._check_at = mono + self._conf.log_check_interval_s
 
@@ -192,6 +202,7 @@ class LogWatcher:
             "followed": sum(bool(one.generations) for one in logs),
             "refused": refused,
             "watching": self._wakeup.problem or "events and poll",
+            "log_keeper": "holds the files" if self._keeper.is_there else "not there",
             "coverage": _coverage(logs),
             "by_log": {one.path: _coverage([one]) for one in shown},
         }

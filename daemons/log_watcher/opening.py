@@ -115,6 +115,13 @@ class PlainFile:
         found = os.fstat(self._fd)
         return found.st_size, found.st_mtime_ns
 
+    def fileno(self) -> int:
+        return self._fd
+
+    def again(self) -> PlainFile:
+        """The same file once more, closed apart."""
+        return PlainFile(self.name, os.dup(self._fd))
+
     def close(self) -> None:
         os.close(self._fd)
 

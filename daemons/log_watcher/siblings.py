@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from itertools import chain
 
 from daemons.log_watcher import opening
 from daemons.log_watcher.generation import Generation, Known
@@ -80,18 +81,25 @@ def _add(found: dict[str, int], path: str, *, alike: bool) -> None:
 # -- what is in them --------------------------------------------------------------------------------------------------
 
 
-def candidates(names: Iterable[str], held: Iterable[Source]) -> list[Source]:
-    """The files of *names*, opened, each once, without those in *held*. The caller closes what it doesn't take."""
+def candidates(names: Iterable[str], held: Iterable[Source], opened: Iterable[Source] = ()) -> list[Source]:
+    """The files of *names* and those *opened*, each once, without those in *held*.
+
+    The caller closes what it doesn't take.
+    """
     taken = list(held)
     found: list[Source] = []
+    for source in chain(_opened(names), opened):
+        if any(opening.same_file(source, other) for other in [*taken, *found]):
+            source.close()
+        else:
+            found.append(source)
+    return found
+
+
+def _opened(names: Iterable[str]) -> Iterator[Source]:
     for name in dict.fromkeys(names):
         with suppress(Absent, Refused):
-            source = opening.open_log(name)
-            if any(opening.same_file(source, other) for other in [*taken, *found]):
-                source.close()
-            else:
-                found.append(source)
-    return found
+            yield opening.open_log(name)
 
 
 def holder_of(known: Known, among: Iterable[Source], path: str) -> Source | None:

@@ -15,7 +15,7 @@ from daemons import files
 from daemons.settings import Service, Settings, SettingsError
 from daemons.supervisor.sockets import prepare_socket
 
-PROGRAMS = ("api", "log_watcher", "health_checker", "registry_service", "listener")
+PROGRAMS = ("api", "log_keeper", "log_watcher", "health_checker", "registry_service", "listener")
 
 _PYTHON = "%(here)s/../.venv/bin/python"
 _CHECKOUT = "%(here)s/.."
