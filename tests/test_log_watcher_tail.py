@@ -13,6 +13,7 @@ import pytest
 
 from daemons import settings
 from daemons.log_watcher import generation, lineage, marker, opening, siblings, tail
+from daemons.log_watcher.keeper import Keeps, Kept, NoKeeper
 from daemons.log_watcher.patterns import Patterns
 from daemons.log_watcher.tail import Log
 
@@ -36,9 +37,10 @@ class Watcher:
         self.repeated = 0
         self.mono = 1000.0
         self.log: Log | None = None
+        self.keeper: Keeps = NoKeeper()
 
     def start(self, *, first_look: bool = False) -> Watcher:
-        self.log = Log(str(self.path), self.folder, first_look=first_look)
+        self.log = Log(str(self.path), self.folder, first_look=first_look, keeper=self.keeper)
         return self
 
     def kill(self) -> None:
@@ -49,7 +51,7 @@ class Watcher:
 
     def read(self, *, after_s: float = 0.0, commit: bool = True) -> list[str]:
         """One cycle after *after_s*; the new events, those told before left out."""
-        self.log = self.log or Log(str(self.path), self.folder, first_look=False)
+        self.log = self.log or Log(str(self.path), self.folder, first_look=False, keeper=self.keeper)
         self.mono += after_s
         self.log.look(self.mono)
         new: list[str] = []
@@ -616,6 +618,7 @@ sys.path.insert(0, {str(settings.CODE)!r}); sys.path.insert(0, {str(Path(__file_
 from pathlib import Path
 from test_log_watcher_tail import Watcher, append
 from daemons import settings
+from daemons.log_watcher.keeper import Keeps, Kept, NoKeeper
 from daemons.log_watcher.patterns import Patterns
 log, folder = Path({str(log)!r}), Path({str(tmp_path / "m")!r}); folder.mkdir()
 watcher = Watcher(log, folder, Patterns(settings.load({{"CMUX_HOME": {str(tmp_path)!r}}})))
@@ -677,3 +680,61 @@ def test_a_packed_file_that_is_cut_off_ends_where_it_ends(tmp_path):
 
     assert len(source.read(0, 1 << 20)) < 100_000
     source.close()
+
+
+# -- with the log keeper ----------------------------------------------------------------------------------------------
+
+
+class Held(NoKeeper):
+    """A keeper that holds what it is told to, and hands it over as the real one does."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.held: list[opening.PlainFile] = []
+
+    def hold_now(self) -> None:
+        source = opening.open_log(str(self.path))
+        assert isinstance(source, opening.PlainFile)
+        self.held.append(source)
+
+    def given(self, path: str) -> list[Kept]:
+        held, self.held = self.held, []
+        return [Kept(source) for source in held if path == str(self.path)]
+
+
+@pytest.fixture
+def held(watcher: Watcher, log: Path) -> Held:
+    watcher.keeper = Held(log)
+    return watcher.keeper
+
+
+def test_what_was_held_and_packed_meanwhile_is_told_once(watcher, log, held):
+    append(log, "ERROR: one\n" + FILLER)
+    watcher.settle()
+    watcher.kill()
+    log.unlink()
+    append(log, "ERROR: two\n" + FILLER)
+    held.hold_now()
+    first = log.with_name("server.log.1.gz")
+    first.write_bytes(gzip.compress(log.read_bytes()))
+    log.unlink()
+    append(log, "ERROR: three\n")
+
+    watcher.settle()
+
+    assert watcher.texts == ["ERROR: one", "ERROR: two", "ERROR: three"]
+
+
+def test_what_was_held_and_is_small_is_another_file_though_its_bytes_are_alike(watcher, log, held):
+    append(log, "ERROR: one\n")
+    watcher.settle()
+    held.hold_now()
+    watcher.kill()
+    log.unlink()
+    append(log, "ERROR: one\n")
+    held.hold_now()
+    log.unlink()
+
+    watcher.settle()
+
+    assert watcher.texts == ["ERROR: one", "ERROR: one"]

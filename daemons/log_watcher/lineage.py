@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from daemons import log
 from daemons.log_watcher import opening, siblings
-from daemons.log_watcher.generation import ENDED_S, Generation, Known, new_id
+from daemons.log_watcher.generation import ENDED_S, HEAD_BYTES, Generation, Known, new_id
 from daemons.log_watcher.keeper import Keeps, Kept
 from daemons.log_watcher.marker import Marker
 from daemons.log_watcher.opening import Refused, Source
@@ -159,6 +159,8 @@ class Lineage:
 
     def _is_known(self, source: Source) -> bool:
         """Whether *source* holds a generation that was, is or will be read, or one from before our time."""
+        if any(_begins_alike(source, one.source) for one in self.open if not one.read_to):
+            return True  # packed, and held since before it was
         known = [*self._marker.finished, *self.missing, *(one.known() for one in self.open)]
         if any(opening.same_file(one.source, source) for one in self._kept):
             # It was held since the path named it: a few bytes that are alike make no other file of it.
@@ -241,3 +243,10 @@ class Lineage:
             one.source.close()
         self._kept = []
         self.changed = True  # so that what is let go is known to be read
+
+
+def _begins_alike(one: Source, other: Source) -> bool:
+    """Whether both hold the same generation, of which nothing was read yet."""
+    head = one.read(0, HEAD_BYTES)
+    is_telling = len(head) == HEAD_BYTES or one.packed != other.packed
+    return bool(head) and is_telling and head == other.read(0, HEAD_BYTES)

@@ -1,8 +1,9 @@
-"""`python -m tests.drills.logs [MODE …] [--seconds 60] [--rate 300] [--kills-every 3]`: torture a watched log.
+"""`python -m tests.drills.logs [MODE …] [--seconds 60] [--rate 300] [--kill-every 3]`: torture a watched log.
 
 Numbered errors are written while the log is rotated every second or two, at random moments, and the watcher is killed
 with SIGKILL and started again. Afterwards each number must stand in exactly one body of an alert. Lost counts those
-whose bytes still lay on the disk at the end; where the file was deleted while no watcher lived, they are destroyed.
+whose bytes still lay on the disk at the end; destroyed are those that were deleted or truncated before anybody read
+them. The ledger must account for every byte that was written: examined, or in a gap.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from daemons import alerts, loop, settings
 from daemons.settings import Settings
@@ -43,6 +45,7 @@ class Plant:
     def __init__(self, folder: Path, mode: str, chance: random.Random) -> None:
         self.log = folder / "server.log"
         self.planted = 0
+        self.written_bytes = 0
         self._rotate = MODES[mode]
         self._chance = chance
         self._targets = 0
@@ -61,6 +64,7 @@ class Plant:
         finally:
             os.close(fd)
         self.planted += 1
+        self.written_bytes += len(quiet) + len(line)
 
     def rotate(self) -> None:
         self._rotate(self)
@@ -102,6 +106,10 @@ class Plant:
         os.utime(packed, ns=(times.st_atime_ns, times.st_mtime_ns))
         self.first().unlink()
 
+    def truncate(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.truncate(self.log, 0)
+
     def delete(self) -> None:
         self.log.unlink(missing_ok=True)
 
@@ -122,6 +130,8 @@ class Plant:
         return found
 
 
+# Where bytes are destroyed: what nobody could read is no fault. With the keeper, a deleted file is read all the same.
+DESTROYING = ("truncate",)
 MODES: dict[str, Callable[[Plant], None]] = {
     "none": lambda _: None,
     "rename": Plant.rename,
@@ -129,6 +139,7 @@ MODES: dict[str, Callable[[Plant], None]] = {
     "copytruncate": Plant.copytruncate,
     "gzip": Plant.pack,
     "delete": Plant.delete,
+    "truncate": Plant.truncate,
     "symlink": Plant.switch,
 }
 
@@ -137,17 +148,18 @@ MODES: dict[str, Callable[[Plant], None]] = {
 
 
 class Victim:
-    """The log watcher of one home, restarted at once whenever it was killed, as supervisord does."""
+    """The log watcher of one home, restarted at once whenever it was killed, as supervisord does; and its keeper."""
 
-    def __init__(self, environ: dict[str, str], stderr: Path) -> None:
+    def __init__(self, environ: dict[str, str], stderr: Path, *, keeper: bool) -> None:
         self._environ = environ
         self._stderr = stderr
         self.kills = 0
-        self._child = self._start()
+        self._keeper = self._start("log_keeper") if keeper else None
+        self._child = self._start("log_watcher")
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self, name: str) -> subprocess.Popen[bytes]:
         with self._stderr.open("ab") as stderr:
-            command = [sys.executable, "-m", "daemons.log_watcher"]
+            command = [sys.executable, "-m", f"daemons.{name}"]
             return subprocess.Popen(command, env=self._environ, stderr=stderr, cwd=settings.CODE)
 
     @property
@@ -158,11 +170,14 @@ class Victim:
         self._child.kill()
         self._child.wait()
         self.kills += 1
-        self._child = self._start()
+        self._child = self._start("log_watcher")
 
     def end(self) -> int:
-        self._child.send_signal(signal.SIGTERM)
-        return self._child.wait(timeout=10)
+        codes = []
+        for child in filter(None, (self._child, self._keeper)):
+            child.send_signal(signal.SIGTERM)
+            codes.append(child.wait(timeout=10))
+        return max(codes, key=abs)
 
 
 @dataclass
@@ -173,6 +188,9 @@ class Outcome:
     told: Counter[int] = field(default_factory=Counter)
     on_disk: set[int] = field(default_factory=set)
     counted: int = 0
+    written_bytes: int = 0
+    ledger: dict[str, Any] = field(default_factory=dict)
+    keeper: bool = True
 
     @property
     def lost(self) -> list[int]:
@@ -187,6 +205,15 @@ class Outcome:
         return len(set(range(self.planted)) - self.on_disk - self.told.keys())
 
     @property
+    def unaccounted_bytes(self) -> int:
+        """Bytes that were written and that the ledger knows nothing of."""
+        return self.written_bytes - int(self.ledger["seen_bytes"])
+
+    @property
+    def gap_bytes(self) -> int:
+        return sum(int(gap["bytes"]) for gap in self.ledger["gaps"].values())
+
+    @property
     def wrong(self) -> str:
         parts = []
         if self.lost:
@@ -195,18 +222,24 @@ class Outcome:
             parts.append(f"{len(self.twice)} told twice, the first {self.twice[:5]}")
         if self.counted != sum(self.told.values()):
             parts.append(f"the alert counted {self.counted}, its bodies hold {sum(self.told.values())}")
-        if self.mode != "delete" and self.destroyed:
+        may_be_destroyed = self.mode in DESTROYING or (self.mode == "delete" and not self.keeper)
+        if self.destroyed and not may_be_destroyed:
             parts.append(f"{self.destroyed} not on the disk at the end")
+        if self.unaccounted_bytes and not may_be_destroyed:
+            parts.append(f"the ledger misses {self.unaccounted_bytes} of {self.written_bytes} bytes: {self.ledger}")
         return f"{self.mode}: {'; '.join(parts)}" if parts else ""
 
     def __str__(self) -> str:
         return (
             f"{self.mode}: {self.planted} planted, {self.kills} kills, {len(self.lost)} lost, "
-            f"{len(self.twice)} told twice, {self.destroyed} destroyed unread"
+            f"{len(self.twice)} told twice, {self.destroyed} destroyed unread; of {self.written_bytes} bytes "
+            f"{self.ledger['examined_bytes']} examined, {self.gap_bytes} in gaps, {self.unaccounted_bytes} unknown"
         )
 
 
-def torture(mode: str, folder: Path, *, seconds: float, rate: float, kill_every_s: float, seed: int) -> Outcome:
+def torture(
+    mode: str, folder: Path, *, seconds: float, rate: float, kill_every_s: float, seed: int, keeper: bool = True
+) -> Outcome:
     """Plant, rotate and kill for *seconds*; then wait until all is told, and see what was."""
     chance = random.Random(seed)
     home = folder / f"home-{mode}"
@@ -219,7 +252,7 @@ def torture(mode: str, folder: Path, *, seconds: float, rate: float, kill_every_
     }
     conf = settings.load(environ)
     plant = Plant(home / "logs", mode, chance)
-    victim = Victim(environ, folder / f"{mode}.stderr")
+    victim = Victim(environ, folder / f"{mode}.stderr", keeper=keeper)
     _wait(lambda: (conf.status_dir / "log_watcher.json").exists(), 10)
     _run(plant, victim, chance, seconds=seconds, rate=rate, kill_every_s=kill_every_s)
     _wait(lambda: _is_quiet(conf, victim.pid), TOLD_WITHIN_S)
@@ -228,7 +261,11 @@ def torture(mode: str, folder: Path, *, seconds: float, rate: float, kill_every_
         raise RuntimeError(f"{mode}: the watcher ended with {code}")
     told = Counter(_told(conf))
     counted = sum(alert.count for alert in alerts.all_open(conf) if alert.kind == "log")
-    return Outcome(mode, plant.planted, victim.kills, told, plant.on_disk(), counted)
+    status = loop.read_status(conf, "log_watcher")
+    ledger = dict(status.detail["coverage"]) if status else {}
+    return Outcome(
+        mode, plant.planted, victim.kills, told, plant.on_disk(), counted, plant.written_bytes, ledger, keeper
+    )
 
 
 def _run(
@@ -277,14 +314,24 @@ def _wait(condition: Callable[[], bool], within_s: float) -> None:
 
 
 def drill(
-    modes: list[str], folder: Path, *, seconds: float, rate: float, kill_every_s: float, seed: int, at_once: int
+    modes: list[str],
+    folder: Path,
+    *,
+    seconds: float,
+    rate: float,
+    kill_every_s: float,
+    seed: int,
+    at_once: int,
+    keeper: bool = True,
 ) -> Report:
     """All *modes*, a few beside each other, each in a home of its own."""
     report = Report("logs")
     outcomes: list[Outcome] = []
 
     def run(mode: str) -> None:
-        outcomes.append(torture(mode, folder, seconds=seconds, rate=rate, kill_every_s=kill_every_s, seed=seed))
+        outcomes.append(
+            torture(mode, folder, seconds=seconds, rate=rate, kill_every_s=kill_every_s, seed=seed, keeper=keeper)
+        )
 
     with ThreadPoolExecutor(at_once) as threads:
         list(threads.map(run, modes))
@@ -302,6 +349,7 @@ def main() -> int:
     parser.add_argument("--kill-every", type=float, default=3)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
     parser.add_argument("--at-once", type=int, default=2, help="so many modes beside each other")
+    parser.add_argument("--without-keeper", action="store_true", help="to see what it is worth")
     parser.add_argument("--keep", action="store_true", help="keep the homes, and say where they are")
     asked = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="cmux-drill-"))
@@ -314,6 +362,7 @@ def main() -> int:
         kill_every_s=asked.kill_every,
         seed=asked.seed,
         at_once=asked.at_once,
+        keeper=not asked.without_keeper,
     )
     if not asked.keep:
         shutil.rmtree(folder, ignore_errors=True)
