@@ -14,10 +14,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import hypothesis
 import pytest
 
 from daemons import clock, settings
 from daemons.settings import Settings
+
+# A busy machine is slow, not wrong.
+hypothesis.settings.register_profile("cmux", deadline=None)
+hypothesis.settings.load_profile("cmux")
 
 if TYPE_CHECKING:
     from daemons import mailbox
