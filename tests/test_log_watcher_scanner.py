@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import time
 
 import log_corpus
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemons import clock
 from daemons.log_watcher import engine, gate, scanner
 from daemons.log_watcher.patterns import Patterns
 from daemons.log_watcher.scanner import Scanner
@@ -158,10 +158,10 @@ def test_no_pattern_and_no_line_of_a_user_stalls_a_scan_for_100_ms(monkeypatch, 
         patterns = Patterns(dataclasses.replace(conf, error_patterns=(*ERROR_PATTERNS, pattern)))
         for piece in HOSTILE_LINES:
             line = piece * ((1 << 20) // len(piece))
-            started = clock.monotonic()
+            started = time.thread_time()  # the scan's own: a busy machine keeps it waiting, not working
             patterns.places(line + b"\n")
             patterns.judge(line)
-            slowest[pattern, piece] = clock.monotonic() - started
+            slowest[pattern, piece] = time.thread_time() - started
 
     assert max(slowest.values()) < 0.1, sorted(slowest.items(), key=lambda one: one[1])[-5:]
 
