@@ -8,7 +8,8 @@ What nobody can read any more (truncated while the watcher was dead, let go for 
 
 One message a packet:
     to the watcher    b"DEVICE INODE SIZE LOST PATH" with the descriptor; b"lost BYTES PATH"; b"." ends the list
-    from the watcher  b"+PATH" with the descriptor: hold it; b"-DEVICE INODE": read to its end; b"=": the list, please
+    from the watcher  b"+PATH" with the descriptor: hold it; b"-DEVICE INODE": read to its end; b"=": the list, please;
+                      b"~DEVICE INODE BYTES": so many of the lost ones stand in the ledger
 """
 
 from __future__ import annotations
@@ -49,9 +50,9 @@ class Held:
         self.nameless_bytes = -1  # what it keeps from the disk; -1 while a folder names it
         self.look()
 
-    def look(self) -> None:
+    def look(self, *, is_watched: bool = False) -> None:
         found = os.fstat(self.fd)
-        if found.st_size < self.size:
+        if found.st_size < self.size and not is_watched:
             self.lost += self.size
         self.size = found.st_size
         self.nameless_bytes = -1 if found.st_nlink else found.st_blocks * 512
@@ -65,10 +66,10 @@ class Keeper:
         self.paths: list[bytes] = []
         self.lost: dict[bytes, int] = {}  # path -> bytes that had to be let go unread
 
-    def look(self) -> None:
-        """Hold what the paths name now, and see what was truncated."""
+    def look(self, *, is_watched: bool = False) -> None:
+        """Hold what the paths name now, and see what was truncated (while somebody watches, that is his business)."""
         for one in self.held.values():
-            one.look()
+            one.look(is_watched=is_watched)
         for path in self.paths:
             with suppress(OSError):
                 found = os.stat(path)
@@ -89,6 +90,12 @@ class Keeper:
         one = self.held.pop((device, inode), None)
         if one:
             os.close(one.fd)
+
+    def noted(self, device: int, inode: int, size: int) -> None:
+        """The watcher has *size* of the lost bytes in its ledger."""
+        one = self.held.get((device, inode))
+        if one:
+            one.lost -= size
 
     def nameless(self) -> dict[tuple[int, int], int]:
         """The files that no folder names any more, the oldest first, and the bytes that they keep from the disk."""
@@ -141,7 +148,7 @@ class Server:
         status_at, told = 0.0, ""
         while True:
             self._read_list()
-            self._keeper.look()
+            self._keeper.look(is_watched=self._client is not None)
             detail = self._detail()
             if detail != told or time.monotonic() >= status_at:
                 status_at, told = time.monotonic() + STATUS_EVERY_S, detail
@@ -192,6 +199,9 @@ class Server:
             elif said[:1] == b"-":
                 device, inode = said[1:].split()
                 self._keeper.let_go(int(device), int(inode))
+            elif said[:1] == b"~":
+                device, inode, size = said[1:].split()
+                self._keeper.noted(int(device), int(inode), int(size))
             for fd in fds:
                 os.close(fd)
             if not said:
@@ -204,7 +214,6 @@ class Server:
         for (device, inode), one in self._keeper.held.items():
             about = b"%d %d %d %d %s" % (device, inode, one.size, one.lost, one.path)
             socket.send_fds(client, [about], [one.fd])
-            one.lost = 0
         for path, size in self._keeper.lost.items():
             client.sendall(b"lost %d %s" % (size, path))
         self._keeper.lost.clear()

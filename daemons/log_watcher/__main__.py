@@ -10,7 +10,7 @@ A log line's way, one direction, no back and forth:
 from __future__ import annotations
 
 import resource
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
@@ -19,6 +19,7 @@ from itertools import groupby
 from daemons import clock, files, log, loop, text
 from daemons.alerts import Alert, Alerts, Occurrence
 from daemons.clock import Wake
+from daemons.log_watcher import ledger
 from daemons.log_watcher.events import Event
 from daemons.log_watcher.generation import Generation
 from daemons.log_watcher.keeper import Keeper
@@ -203,25 +204,9 @@ class LogWatcher:
             "refused": refused,
             "watching": self._wakeup.problem or "events and poll",
             "log_keeper": "holds the files" if self._keeper.is_there else "not there",
-            "coverage": _coverage(logs),
-            "by_log": {one.path: _coverage([one]) for one in shown},
+            "coverage": ledger.total(one.ledger() for one in logs),
+            "by_log": {one.path: one.ledger() for one in shown},
         }
-
-
-def _coverage(logs: Iterable[Log]) -> dict[str, object]:
-    """The ledger: bytes seen = bytes examined + bytes pending + gaps, and why there are gaps."""
-    examined = pending = events = 0
-    gaps: dict[str, list[int]] = {}
-    for one in logs:
-        examined += one.marker.examined_bytes
-        pending += one.pending_bytes
-        events += one.marker.events
-        for reason, (times, size) in one.marker.gaps.items():
-            before = gaps.get(reason, [0, 0])
-            gaps[reason] = [before[0] + times, before[1] + size]
-    seen = examined + pending + sum(size for _, size in gaps.values())
-    shown = {reason: {"times": times, "bytes": size} for reason, (times, size) in gaps.items()}
-    return {"seen_bytes": seen, "examined_bytes": examined, "pending_bytes": pending, "events": events, "gaps": shown}
 
 
 def _occurrence(path: str, generation: Generation, event: Event) -> Occurrence:

@@ -56,6 +56,7 @@ class Known:
     inside_line: bool
     inode: int
     name: str
+    counted_from: int = 0  # the bytes before that are counted as seen elsewhere: it was read to its end before
 
     def is_in(self, source: Source) -> bool:
         """Whether *source* holds this generation at least up to the offset."""
@@ -93,6 +94,7 @@ class Generation:
         self.id = known.id if known else new_id()
         self.offset = known.offset if known else start
         self.inside_line = known.inside_line if known else start > 0
+        self.counted_from = known.counted_from if known else 0
         self.head = source.read(0, min(HEAD_BYTES, self.offset))
         before_bytes = min(self.offset, BEFORE_BYTES)
         self.before = source.read(self.offset - before_bytes, before_bytes)
@@ -118,6 +120,11 @@ class Generation:
         """What was there at the last look and is not examined yet. Of a packed file, only what was unpacked."""
         unread = 0 if self.source.packed else max(0, self.size_seen - self.read_to)
         return len(self.held) + unread
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes it has, as far as was seen. Of a packed file, only what was unpacked counts."""
+        return self.read_to if self.source.packed else max(self.read_to, self.size_seen)
 
     def fill(self, mono: float) -> int:
         """Read one block on; how many bytes came. Replaced when the file holds something else now."""
@@ -250,6 +257,7 @@ class Generation:
             inside_line=self.inside_line,
             inode=self.source.inode,
             name=self.source.name,
+            counted_from=self.counted_from,
         )
 
     def commit(self) -> None:

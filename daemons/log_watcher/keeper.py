@@ -49,6 +49,9 @@ class Keeps(Protocol):
     def let_go(self, device: int, inode: int) -> None:
         """That file is read to its end, and the marker says so."""
 
+    def noted(self, device: int, inode: int, lost_bytes: int) -> None:
+        """What that file lost stands in the marker."""
+
 
 class NoKeeper:
     """Nobody holds anything."""
@@ -64,6 +67,9 @@ class NoKeeper:
 
     def let_go(self, device: int, inode: int) -> None:
         """Nobody holds it."""
+
+    def noted(self, device: int, inode: int, lost_bytes: int) -> None:
+        """Nobody counted it."""
 
 
 class Keeper:
@@ -117,6 +123,9 @@ class Keeper:
     def let_go(self, device: int, inode: int) -> None:
         self._held.pop((device, inode), None)
         self._send(b"-%d %d" % (device, inode))
+
+    def noted(self, device: int, inode: int, lost_bytes: int) -> None:
+        self._send(b"~%d %d %d" % (device, inode, lost_bytes))
 
     def close(self) -> None:
         self.forget_given()

@@ -28,6 +28,7 @@ DRAIN_S = 60.0
 GENERATIONS_HELD = 8
 # A generation that isn't found at the start may be on its way to another name: it is looked for this long.
 MISSING_S = 10.0
+TRUNCATED = "truncated while nobody watched"
 
 
 class Lineage:
@@ -45,7 +46,9 @@ class Lineage:
         self._read_elsewhere = read_elsewhere
         self._missing_since: float | None = None
         self._kept: list[Kept] = []
+        self._copies_found = False
         self._to_let_go: list[tuple[int, int]] = []
+        self._to_note: list[tuple[int, int, int]] = []
 
     # -- the file that the path names ---------------------------------------------------------------------------------
 
@@ -75,11 +78,11 @@ class Lineage:
         """The generation in *source*: one that we know (a link that points back, a copy put in place), or a new one."""
         for known in self._marker.finished:
             if known.is_telling and known.is_in(source):
-                return Generation(source, known)
+                return Generation(source, replace(known, counted_from=known.offset))
         for known in (one.known() for one in self.open):
             if known.is_telling and known.is_in(source):
                 # Both files may grow on, with different lines: under one name, one's would pass for the other's.
-                return Generation(source, replace(known, id=new_id()))
+                return Generation(source, replace(known, id=new_id(), counted_from=known.offset))
         return self._first(source) if first_look else Generation(source)
 
     def _first(self, source: Source) -> Generation:
@@ -139,10 +142,13 @@ class Lineage:
         self.changed = True
         if not known.head_bytes:
             return
-        lost = next((one.lost_bytes for one in self._kept if one.source.inode == known.inode and one.lost_bytes), 0)
-        reason = "truncated while nobody watched" if lost else "gone while nobody watched"
-        self._marker.add_gap(reason, max(0, lost - known.offset))
-        self._marker.finish(known)
+        kept = next((one for one in self._kept if one.source.inode == known.inode and one.lost_bytes), None)
+        reason = TRUNCATED if kept else "gone while nobody watched"
+        lost = max(0, kept.lost_bytes - known.offset) if kept else 0
+        self._marker.add_gap(reason, lost)
+        if kept:
+            self._note(kept)
+        self._marker.finish(known, size_bytes=known.offset - known.counted_from + lost)
         log.warning("log.generation_gone", path=self.path, examined_bytes=known.offset, reason=reason)
 
     def add_unseen(self, mono: float, *, besides: Source | None = None) -> None:
@@ -155,6 +161,7 @@ class Lineage:
                 source.close()
                 continue
             log.info("log.generation_found", path=self.path, name=source.name)
+            self._copies_found |= source.name != self.path
             self._add(Generation(source), mono)
 
     def _is_known(self, source: Source) -> bool:
@@ -175,7 +182,9 @@ class Lineage:
         copy = siblings.copy_of(generation, self.path)
         log.info("log.truncated", path=self.path, read_bytes=generation.read_to, copy=copy.name if copy else None)
         if not copy:
-            self._marker.add_gap("truncated before it was read", max(0, size_seen - generation.read_to))
+            lost = max(0, size_seen - generation.read_to)
+            self._marker.add_gap("truncated before it was read", lost)
+            self._marker.appended_bytes += lost
         successor = Generation(generation.leave(copy or opening.Nothing(self.path)))
         successor.grown_at = mono
         self.open.insert(self.open.index(generation) + 1, successor)
@@ -211,7 +220,7 @@ class Lineage:
             if one.held or one.read_state is None or one.read_state != one.source.state():
                 continue
             if one.source.packed or quiet_s >= DRAIN_S or (place < too_many and quiet_s >= ENDED_S):
-                self._marker.finish(one.known())
+                self._marker.finish(one.known(), size_bytes=one.size_bytes - one.counted_from)
                 self.open.remove(one)
                 self._to_let_go.append((one.source.device, one.source.inode))
                 one.source.close()
@@ -219,6 +228,9 @@ class Lineage:
 
     def saved(self) -> None:
         """The marker on the disk says so now: what is read to its end need not be kept from the disk."""
+        for noted in self._to_note:
+            self._keeper.noted(*noted)
+        self._to_note = []
         for device, inode in self._to_let_go:
             if not any((one.source.device, one.source.inode) == (device, inode) for one in self.open):
                 self._keeper.let_go(device, inode)
@@ -233,15 +245,29 @@ class Lineage:
 
     # -- what the keeper held -----------------------------------------------------------------------------------------
 
+    def _was_read(self, inode: int) -> bool:
+        """Whether a file of that inode was followed before: what it lost was copied, or is counted."""
+        return any(known.inode == inode for known in self._marker.open)
+
     def _kept_sources(self) -> list[Source]:
         return [one.source.again() for one in self._kept]
 
+    def _note(self, kept: Kept) -> None:
+        self._to_note.append((kept.source.device, kept.source.inode, kept.lost_bytes))
+        kept.lost_bytes = 0
+
     def _release_kept(self) -> None:
+        """All that can be found is found: what else was truncated, nobody has read, unless it was copied before."""
         for one in self._kept:
+            if one.lost_bytes:
+                if not self._copies_found and not self._was_read(one.source.inode):
+                    self._marker.add_gap(TRUNCATED, one.lost_bytes)
+                    self._marker.appended_bytes += one.lost_bytes
+                self._note(one)
             if not any(opening.same_file(one.source, source) for source in self._sources()):
                 self._to_let_go.append((one.source.device, one.source.inode))
             one.source.close()
-        self._kept = []
+        self._kept, self._copies_found = [], False
         self.changed = True  # so that what is let go is known to be read
 
 

@@ -29,14 +29,15 @@ class Marker:
 
     *open*: generations that may still get lines, the oldest first; the last is what the path named. *finished*: read
     to their end. *mtime_ns*: when the log was last written to, by its file system's clock: files beside it that are
-    older and unknown were there before we were. *gaps*: reason -> [times, bytes] that could
-    not be examined; 0 bytes where nobody can know how many.
+    older and unknown were there before we were. *appended_bytes*: the sizes of the finished ones. *gaps*: reason ->
+    [times, bytes] that could not be examined; 0 bytes where nobody can know how many.
     """
 
     path: str
     open: list[Known] = field(default_factory=list)
     finished: list[Known] = field(default_factory=list)
     mtime_ns: int = 0
+    appended_bytes: int = 0
     examined_bytes: int = 0
     events: int = 0
     gaps: dict[str, list[int]] = field(default_factory=dict)
@@ -45,7 +46,9 @@ class Marker:
         times, total = self.gaps.get(reason, [0, 0])
         self.gaps[reason] = [times + 1, total + size_bytes]
 
-    def finish(self, known: Known) -> None:
+    def finish(self, known: Known, *, size_bytes: int = 0) -> None:
+        """*known* will not be read again; *size_bytes* of it were there for us to read."""
+        self.appended_bytes += size_bytes
         self.finished = [*self.finished, known][-REMEMBERED:]
 
 
@@ -78,10 +81,19 @@ def load(folder: Path, path: str) -> Marker | None:
         for key in ("open", "finished"):
             fields[key] = [Known(**known) for known in fields[key]]
         fields.pop("version")
-        return Marker(**fields)
+        return _with_size(Marker(**fields), is_known="appended_bytes" in fields)
     except (ValueError, TypeError, KeyError, AttributeError) as wrong:
         log.warning("marker.unreadable", path=path, reason=str(wrong), done="the log's newest part is read again")
         return None
+
+
+def _with_size(marker: Marker, *, is_known: bool) -> Marker:
+    """A marker of an earlier version says nothing of sizes: what it counted is taken to have been all."""
+    if not is_known:
+        still_open = sum(known.offset for known in marker.open)
+        in_gaps = sum(size for _, size in marker.gaps.values())
+        marker.appended_bytes = marker.examined_bytes + in_gaps - still_open
+    return marker
 
 
 def save(folder: Path, marker: Marker, *, durable: bool) -> None:

@@ -11,8 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from daemons import log
+from daemons.log_watcher import ledger, opening
 from daemons.log_watcher import marker as markers
-from daemons.log_watcher import opening
 from daemons.log_watcher.events import Event
 from daemons.log_watcher.generation import ENDED_S, Generation, Replaced
 from daemons.log_watcher.keeper import Keeps, NoKeeper
@@ -103,6 +103,7 @@ class Log:
         lost = self._keeper.lost_bytes(self.path)
         if lost:
             self.marker.add_gap("let go unread, for want of room, while nobody watched", lost)
+            self.marker.appended_bytes += lost
             self._changed = True
 
     def _say(self, refusal: str | None) -> None:
@@ -250,7 +251,6 @@ class Log:
                 self._save(durable=False)
         self._lineage.close()
 
-    @property
-    def pending_bytes(self) -> int:
-        """Bytes that are there and not examined yet."""
-        return sum(one.pending_bytes for one in self.generations)
+    def ledger(self) -> dict[str, object]:
+        """What became of every byte that this log got."""
+        return ledger.of(self.marker, self.generations, self._lineage.missing)

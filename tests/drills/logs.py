@@ -225,6 +225,10 @@ class Outcome:
         may_be_destroyed = self.mode in DESTROYING or (self.mode == "delete" and not self.keeper)
         if self.destroyed and not may_be_destroyed:
             parts.append(f"{self.destroyed} not on the disk at the end")
+        if self.ledger["unexplained_bytes"]:
+            parts.append(f"the ledger can't explain {self.ledger['unexplained_bytes']} bytes: {self.ledger}")
+        if self.destroyed and not self.ledger["gaps"]:
+            parts.append(f"{self.destroyed} destroyed, and the ledger says nothing")
         if self.unaccounted_bytes and not may_be_destroyed:
             parts.append(f"the ledger misses {self.unaccounted_bytes} of {self.written_bytes} bytes: {self.ledger}")
         return f"{self.mode}: {'; '.join(parts)}" if parts else ""
@@ -234,6 +238,7 @@ class Outcome:
             f"{self.mode}: {self.planted} planted, {self.kills} kills, {len(self.lost)} lost, "
             f"{len(self.twice)} told twice, {self.destroyed} destroyed unread; of {self.written_bytes} bytes "
             f"{self.ledger['examined_bytes']} examined, {self.gap_bytes} in gaps, {self.unaccounted_bytes} unknown"
+            + "".join(f"\n    gap: {reason}: {gap}" for reason, gap in self.ledger["gaps"].items())
         )
 
 
@@ -290,7 +295,7 @@ def _is_quiet(conf: Settings, pid: int) -> bool:
     """Whether all is examined, nothing waits to be told, and nothing has come for a while."""
     before = _seen(conf)
     time.sleep(QUIET_S)
-    return before == _seen(conf) and before[:3] == (pid, 0, 0)
+    return before == _seen(conf) and before[:4] == (pid, 0, 0, 0)
 
 
 def _seen(conf: Settings) -> tuple[object, ...]:
@@ -299,7 +304,7 @@ def _seen(conf: Settings) -> tuple[object, ...]:
     found = [alert for alert in alerts.all_open(conf) if alert.kind == "log"]
     untold = sum(alert.untold for alert in found)
     pid = status.pid if status else 0
-    return pid, coverage.get("pending_bytes"), untold, sum(alert.count for alert in found)
+    return pid, coverage.get("pending_bytes"), coverage.get("looked_for"), untold, sum(alert.count for alert in found)
 
 
 def _told(conf: Settings) -> list[int]:
