@@ -144,7 +144,9 @@ class Lineage:
             return
         kept = next((one for one in self._kept if one.source.inode == known.inode and one.lost_bytes), None)
         reason = TRUNCATED if kept else "gone while nobody watched"
-        lost = max(0, kept.lost_bytes - known.offset) if kept else 0
+        # Several contents of one file may have been truncated, one after the other: each was read up to its offset.
+        read = sum(one.offset for one in [known, *self.missing] if one.inode == known.inode)
+        lost = max(0, kept.lost_bytes - read) if kept else 0
         self._marker.add_gap(reason, lost)
         if kept:
             self._note(kept)
