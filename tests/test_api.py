@@ -861,6 +861,16 @@ def test_health_is_200_only_when_every_part_is_healthy(api: Client, conf: Settin
     assert api.get("/health").status == 503
 
 
+def test_bytes_of_logs_that_nobody_can_account_for_are_told(api: Client, conf: Settings) -> None:
+    publish_all(conf)
+    publish(conf, "log_watcher", coverage={"unexplained_bytes": 12})
+
+    answer = api.get("/health")
+
+    assert answer.status == 503
+    assert "12 bytes" in answer.json["daemons"]["log_watcher"]["evidence"]
+
+
 def test_what_programs_use_is_in_health_and_metrics(api: Client, conf: Settings) -> None:
     used = {"rss_bytes": 5, "files": 6, "files_limit": 7, "cpu_s": 0.5}
     publish(conf, "health_checker", resources={"programs": {"api": used}, "inotify": {}})

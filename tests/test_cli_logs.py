@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from conftest import Cmux, answer, eventually
 
+from daemons import clock
+from daemons.clock import Wake
+from daemons.log_watcher.__main__ import LogWatcher
 from daemons.settings import Settings
 
 
@@ -85,3 +88,43 @@ def test_followed_logs_survive_rotation(environ: Mapping[str, str], home: Path, 
     finally:
         following.terminate()
         following.wait(10)
+
+
+# -- the ledger of the watched logs -----------------------------------------------------------------------------------
+
+
+def follow(conf: Settings, path: Path, content: str) -> LogWatcher:
+    path.write_text(content)
+    watcher = LogWatcher(conf, Wake())
+    watcher.tick(clock.now())
+    return watcher
+
+
+def test_coverage_tells_of_each_log_what_was_examined_and_what_was_not(cmux: Cmux, conf: Settings) -> None:
+    log = conf.home / "server.log"
+    follow(conf, log, "INFO: old\n" * 40_000 + "ERROR: x\n").close()
+
+    told = answer(cmux("logs", "--coverage", "--json"))["logs"][str(log)]
+
+    assert told["seen_bytes"] == log.stat().st_size
+    assert told["examined_bytes"] + told["gaps"]["older than the first look"]["bytes"] == log.stat().st_size
+    assert (told["unexplained_bytes"], told["events"]) == (0, 1)
+    shown = cmux("logs", "--coverage").stdout
+    assert "server.log" in shown
+    assert "older than the first look (138 kB)" in shown
+
+
+def test_coverage_ends_with_1_when_bytes_are_missing_for_no_reason(cmux: Cmux, conf: Settings) -> None:
+    log = conf.home / "server.log"
+    follow(conf, log, "INFO: fine\n").close()
+    [file] = conf.markers_dir.glob("server*.json")
+    file.write_text(file.read_text().replace('"examined_bytes": 11', '"examined_bytes": 4'))
+
+    told = cmux("logs", "--coverage")
+
+    assert told.returncode == 1
+    assert "7 B for no known reason" in told.stdout
+
+
+def test_coverage_of_nothing_says_so(cmux: Cmux) -> None:
+    assert "no log was read yet" in cmux("logs", "--coverage").stdout

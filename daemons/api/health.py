@@ -35,6 +35,7 @@ def routes(state: State) -> Blueprint:
 def of(state: State) -> dict[str, Any]:
     """All that is known about the suite's health; `status` is `healthy` only when every part is."""
     daemons = {name: _daemon(state.knowledge.status(name)) for name in DAEMONS}
+    daemons["log_watcher"] |= _unexplained(state.knowledge.detail("log_watcher"), daemons["log_watcher"])
     daemons["api"] = {"status": "healthy", "uptime_s": round(clock.monotonic() - state.started_mono, 1)}
     front = frontend(state)
     stores = {
@@ -104,6 +105,15 @@ def _daemon(status: Status | None) -> dict[str, Any]:
         "age_s": round(status.age_s, 1),
     }
     return {**_verdict(status), **told}
+
+
+def _unexplained(detail: Mapping[str, Any], so_far: Mapping[str, Any]) -> dict[str, str]:
+    """What to say of a log watcher that lives, but can't account for every byte of its logs."""
+    missing = _mapping(detail.get("coverage")).get("unexplained_bytes", 0)
+    if not missing or so_far["status"] != "healthy":
+        return {}
+    evidence = f"{missing} bytes of the watched logs are neither examined nor in a known gap; cmux logs --coverage"
+    return {"status": "degraded", "evidence": evidence}
 
 
 def _verdict(status: Status) -> dict[str, str]:

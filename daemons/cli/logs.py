@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from daemons import clock, text
-from daemons.cli.command import DONE, USAGE, Refused, count
+from daemons.cli import coverage
+from daemons.cli.command import DONE, FAILED, USAGE, Refused, count
 from daemons.cli.screen import Screen, Style, shown
 from daemons.settings import Settings
 
@@ -20,6 +21,7 @@ EXAMPLES: Sequence[tuple[str, str]] = (
     ("cmux logs", "the last lines of all"),
     ("cmux logs log_watcher api -n 100", "the last 100 of these two"),
     ("cmux logs -f --level warning", "warnings and errors as they come"),
+    ("cmux logs --coverage", "of the watched logs: what became of every byte"),
 )
 LEVELS = ("INFO", "WARNING", "ERROR")
 POLL_S = 0.2
@@ -46,11 +48,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-n", "--lines", type=count, default=30, metavar="N", help="how many lines, default 30")
     parser.add_argument("-f", "--follow", action="store_true", help="go on with what comes, until Ctrl-C")
     parser.add_argument(
+        "--coverage", action="store_true", help="instead: how much of each watched log was examined, and what was not"
+    )
+    parser.add_argument(
         "--level", type=str.upper, choices=LEVELS, default="INFO", help="the least level to show, default info"
     )
 
 
 def run(options: argparse.Namespace, conf: Settings, screen: Screen) -> int:
+    if options.coverage:
+        return DONE if coverage.show(conf, screen) else FAILED
     sources = _sources(conf, options.names)
     if not sources and not options.follow:
         screen.note(f"cmux: nothing has logged in {conf.logs_dir} yet; see: cmux start")

@@ -209,6 +209,7 @@ class Keeper:
         if paths == self._listed:
             return
         try:
+            files.private_dir(self._list.parent)
             files.replace(self._list, b"".join(os.fsencode(path) + b"\0" for path in paths), durable=False)
             self._listed = paths
         except files.StorageError as full:

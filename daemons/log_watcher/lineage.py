@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from daemons import log
 from daemons.log_watcher import opening, siblings
-from daemons.log_watcher.generation import ENDED_S, HEAD_BYTES, Generation, Known, new_id
+from daemons.log_watcher.generation import BLOCK_BYTES, ENDED_S, HEAD_BYTES, Generation, Known, new_id
 from daemons.log_watcher.keeper import Keeps, Kept
 from daemons.log_watcher.marker import Marker
 from daemons.log_watcher.opening import Refused, Source
@@ -89,13 +89,17 @@ class Lineage:
         """A log that was there before us: its newest part counts, and the generations before it are none of ours."""
         size = source.state()[0]
         start = 0 if source.packed else max(0, size - FIRST_LOOK_BYTES)
+        newline = source.read(start, BLOCK_BYTES).find(b"\n") if start else -1
+        start += newline + 1
         if start:
             self._marker.add_gap("older than the first look", start)
         for sibling in siblings.candidates(siblings.of(self.path), [source]):
             if not sibling.packed:
                 self._marker.finish(Generation(sibling, start=sibling.state()[0]).known())
             sibling.close()
-        return Generation(source, start=start)
+        generation = Generation(source, start=start)
+        generation.inside_line = start > 0 and newline < 0
+        return generation
 
     def _add(self, generation: Generation, mono: float) -> None:
         generation.grown_at = mono
