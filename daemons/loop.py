@@ -17,7 +17,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
@@ -193,9 +193,14 @@ class _Cycles:
         )
         try:
             # Not durable: after a power cut no daemon of that boot lives, so its heartbeat has no meaning.
-            files.replace(self._path, json.dumps(asdict(status), default=str).encode() + b"\n", durable=False)
+            files.replace(self._path, json.dumps(_fields(status), default=str).encode() + b"\n", durable=False)
         except files.StorageError as full:
             log.error("status.not_written", error=str(full))
+
+
+def _fields(status: Status) -> dict[str, object]:
+    # `asdict` copies what the detail holds, deeply: a quarter of what a quiet cycle costs.
+    return {name: getattr(status, name) for name in Status.__slots__}
 
 
 def _where(error: BaseException) -> str:

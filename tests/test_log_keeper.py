@@ -249,6 +249,7 @@ def test_the_ledger_tells_what_was_truncated_while_the_watcher_was_dead(start, c
     eventually(lambda: detail(conf).get("watcher_lives") is False)
     size = log.stat().st_size
     eventually(lambda: held(conf) == {str(log): 0})
+    eventually(lambda: detail(conf).get("watcher_lives") is False)
 
     os.truncate(log, 0)
     eventually(lambda: detail(conf).get("lost_bytes") == size)

@@ -14,15 +14,15 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
-from itertools import groupby
+from itertools import groupby, islice
 
 from daemons import clock, files, log, loop, text
 from daemons.alerts import Alert, Alerts, Occurrence
 from daemons.clock import Wake
-from daemons.log_watcher import ledger
 from daemons.log_watcher.events import Event
 from daemons.log_watcher.generation import Generation
 from daemons.log_watcher.keeper import Keeper
+from daemons.log_watcher.ledger import Ledger, total
 from daemons.log_watcher.names import Names
 from daemons.log_watcher.opening import Source
 from daemons.log_watcher.patterns import Patterns
@@ -38,7 +38,7 @@ LOOK_EVERY_S = 1.0
 CYCLE_S = 0.5
 PACE_S = 0.005
 # What the status says is computed anew when something came, and in any case this often.
-DETAIL_EVERY_S = 2.0
+DETAIL_EVERY_S = 10.0
 # A kind of error is over when it was quiet for this long, and for three times its usual pause.
 QUIET = timedelta(minutes=10)
 QUIET_PAUSES = 3
@@ -105,6 +105,7 @@ class LogWatcher:
         for path in self._logs.keys() - found.keys():
             if not self._logs[path].generations:
                 self._logs.pop(path).close()
+                self._has_changed = True
         self._names.followed = set(self._logs)
 
     def _read_elsewhere(self, path: str, source: Source) -> bool:
@@ -132,10 +133,16 @@ class LogWatcher:
     def _watch(self, now: datetime, mono: float, until: float) -> bool:
         """One look at what may have changed: did something come? The next begins where *until* ended this one."""
         is_busy = False
+        is_anyway = mono >= self._check_at
         for one in self._to_look_at(mono):
+            if one.is_as_it_was() and not is_anyway:
+                continue
+            refusal = one.refusal
             one.look(mono)
-            is_busy |= one.read(self._patterns, mono, anyway=mono >= self._check_at)
-            self._tell(one, now)
+            self._has_changed |= one.refusal != refusal
+            is_busy |= one.read(self._patterns, mono, anyway=is_anyway)
+            if one.has_news:
+                self._tell(one, now)
             if self._wake.stop_requested or clock.monotonic() > until:
                 self._last, self._look_at = one.path, 0.0
                 return True
@@ -197,15 +204,17 @@ class LogWatcher:
     def _detail(self) -> dict[str, object]:
         logs = list(self._logs.values())
         refused = self._names.refused | {one.path: one.refusal for one in logs if one.refusal}
-        shown = [one for one in logs if one.generations][:LOGS_SHOWN]
+        ledgers = {one.path: one.account(Ledger()) for one in logs}
+        to_tell = islice(((path, one) for path, one in ledgers.items() if not one.is_plain), LOGS_SHOWN)
         return {
             "logs": len(logs),
             "followed": sum(bool(one.generations) for one in logs),
             "refused": refused,
             "watching": self._wakeup.problem or "events and poll",
             "log_keeper": "holds the files" if self._keeper.is_there else "not there",
-            "coverage": ledger.total(one.ledger() for one in logs),
-            "by_log": {one.path: one.ledger() for one in shown},
+            "coverage": total(ledgers.values()).to_json(),
+            # Those of which there is something to tell; all of them stand in the markers.
+            "by_log": {path: one.to_json() for path, one in to_tell},
         }
 
 

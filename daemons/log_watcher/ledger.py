@@ -8,71 +8,78 @@ each other. A gap of 0 bytes means that nobody can know how many there were.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from daemons.log_watcher.generation import Generation, Known
 from daemons.log_watcher.marker import Marker
 
 
-def pending_bytes(generations: Iterable[Generation]) -> int:
-    """What is there and not examined yet, or examined and about to be told."""
-    return sum(one.pending_bytes + one.examined_bytes + one.left_out_bytes for one in generations)
+@dataclass(slots=True)
+class Ledger:
+    """Of one log, or of several."""
+
+    seen: int = 0
+    examined: int = 0
+    pending: int = 0
+    events: int = 0
+    looked_for: int = 0
+    gaps: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def add(self, marker: Marker, generations: Iterable[Generation], missing: Iterable[Known]) -> None:
+        """The log that has this marker, is read in *generations*, and looks for the *missing* ones."""
+        self.seen += marker.appended_bytes
+        self.examined += marker.examined_bytes
+        self.events += marker.events
+        for one in generations:
+            self.seen += one.size_bytes - one.counted_from
+            # What is examined and not told yet counts with what waits.
+            self.pending += one.pending_bytes + one.examined_bytes + one.left_out_bytes
+        for known in missing:
+            self.seen += known.offset - known.counted_from
+            self.looked_for += 1
+        for reason, (times, size) in marker.gaps.items():
+            self._add_gap(reason, times, size)
+
+    def _add_gap(self, reason: str, times: int, size: int) -> None:
+        before = self.gaps.get(reason, (0, 0))
+        self.gaps[reason] = before[0] + times, before[1] + size
+
+    def __iadd__(self, other: Ledger) -> Ledger:
+        self.seen += other.seen
+        self.examined += other.examined
+        self.pending += other.pending
+        self.events += other.events
+        self.looked_for += other.looked_for
+        for reason, (times, size) in other.gaps.items():
+            self._add_gap(reason, times, size)
+        return self
+
+    @property
+    def unexplained(self) -> int:
+        return self.seen - self.examined - self.pending - sum(size for _, size in self.gaps.values())
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether all was examined, and there is nothing to tell."""
+        return not (self.gaps or self.pending or self.looked_for or self.unexplained)
+
+    def to_json(self) -> dict[str, object]:
+        """For the status."""
+        return {
+            "seen_bytes": self.seen,
+            "examined_bytes": self.examined,
+            "pending_bytes": self.pending,
+            "unexplained_bytes": self.unexplained,
+            "events": self.events,
+            "gaps": {reason: {"times": times, "bytes": size} for reason, (times, size) in self.gaps.items()},
+            "looked_for": self.looked_for,
+        }
 
 
-def seen_bytes(marker: Marker, generations: Iterable[Generation], missing: Iterable[Known]) -> int:
-    """What the log got, by the sizes of all files that it ever was."""
-    still_open = sum(one.size_bytes - one.counted_from for one in generations)
-    looked_for = sum(known.offset - known.counted_from for known in missing)
-    return marker.appended_bytes + still_open + looked_for
-
-
-def of(marker: Marker, generations: Iterable[Generation], missing: Iterable[Known]) -> dict[str, object]:
-    """The ledger of one log, for the status."""
-    generations, missing = list(generations), list(missing)
-    return _told(
-        seen=seen_bytes(marker, generations, missing),
-        examined=marker.examined_bytes,
-        pending=pending_bytes(generations),
-        events=marker.events,
-        gaps={reason: (times, size) for reason, (times, size) in marker.gaps.items()},
-        looked_for=len(missing),
-    )
-
-
-def total(ledgers: Iterable[Mapping[str, object]]) -> dict[str, object]:
+def total(ledgers: Iterable[Ledger]) -> Ledger:
     """The ledgers of several logs as one."""
-    sums = dict.fromkeys(("seen", "examined", "pending"), 0)
-    events = looked_for = 0
-    gaps: dict[str, tuple[int, int]] = {}
+    whole = Ledger()
     for one in ledgers:
-        for name in sums:
-            sums[name] += _whole(one[f"{name}_bytes"])
-        events += _whole(one["events"])
-        looked_for += _whole(one["looked_for"])
-        for reason, gap in _mapping(one["gaps"]).items():
-            times, size = gaps.get(reason, (0, 0))
-            gaps[reason] = times + _whole(_mapping(gap)["times"]), size + _whole(_mapping(gap)["bytes"])
-    return _told(**sums, events=events, gaps=gaps, looked_for=looked_for)
-
-
-def _told(
-    *, seen: int, examined: int, pending: int, events: int, gaps: Mapping[str, tuple[int, int]], looked_for: int
-) -> dict[str, object]:
-    in_gaps = sum(size for _, size in gaps.values())
-    return {
-        "seen_bytes": seen,
-        "examined_bytes": examined,
-        "pending_bytes": pending,
-        "unexplained_bytes": seen - examined - pending - in_gaps,
-        "events": events,
-        "gaps": {reason: {"times": times, "bytes": size} for reason, (times, size) in gaps.items()},
-        "looked_for": looked_for,
-    }
-
-
-def _whole(value: object) -> int:
-    return value if isinstance(value, int) else 0
-
-
-def _mapping(value: object) -> Mapping[str, object]:
-    return value if isinstance(value, dict) else {}
+        whole += one
+    return whole

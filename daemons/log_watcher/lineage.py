@@ -57,6 +57,18 @@ class Lineage:
         source = self.current.source if self.current else None
         return source is None or (found.st_ino, found.st_dev) != (source.inode, source.device)
 
+    def is_as_it_was(self) -> bool:
+        """Whether there is one file alone, the path names it, and it was read to its end."""
+        if len(self.open) != 1 or self.current is None or self.missing or self.current.held:
+            return False
+        source = self.current.source
+        try:
+            found = os.stat(self.path)
+        except OSError:
+            return False
+        state = found.st_size, found.st_mtime_ns
+        return (found.st_ino, found.st_dev) == (source.inode, source.device) and state == self.current.read_state
+
     def take_up(self, mono: float, *, first_look: bool) -> None:
         """Follow the file that the path names now. Absent or Refused when it can't be."""
         source = opening.open_log(self.path)

@@ -70,9 +70,9 @@ def look(path: str) -> os.stat_result:
         found = os.stat(path)
     except OSError as cause:
         raise _told(cause) from cause
-    for is_kind, kind in _KINDS:
-        if is_kind(found.st_mode):
-            raise Refused(f"it is {kind}, no file")
+    if not stat.S_ISREG(found.st_mode):
+        kind = next((kind for is_kind, kind in _KINDS if is_kind(found.st_mode)), "nothing that is known")
+        raise Refused(f"it is {kind}, no file")
     return found
 
 

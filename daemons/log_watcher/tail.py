@@ -11,11 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from daemons import log
-from daemons.log_watcher import ledger, opening
 from daemons.log_watcher import marker as markers
+from daemons.log_watcher import opening
 from daemons.log_watcher.events import Event
 from daemons.log_watcher.generation import ENDED_S, Generation, Replaced
 from daemons.log_watcher.keeper import Keeps, NoKeeper
+from daemons.log_watcher.ledger import Ledger
 from daemons.log_watcher.lineage import Lineage
 from daemons.log_watcher.opening import Absent, Refused, Source
 from daemons.log_watcher.patterns import Patterns
@@ -98,6 +99,12 @@ class Log:
             refusal = str(refused)
         self._say(refusal)
         self._first_look = False
+
+    def is_as_it_was(self) -> bool:
+        """Whether nothing waits, and the path names a file that was read to its end: one system call says so."""
+        if self.refusal or self.unsaid or self._has_changed or self._first_look:
+            return False
+        return self._lineage.is_as_it_was()
 
     def _count_lost(self) -> None:
         lost = self._keeper.lost_bytes(self.path)
@@ -210,9 +217,14 @@ class Log:
         if not all(self._on_disk.get(one.id) for one in tellers):
             self._save(durable=True)
 
+    @property
+    def has_news(self) -> bool:
+        """Whether there is something to tell or to remember."""
+        return bool(self.unsaid) or self._has_changed or self._lineage.has_nameless
+
     def commit(self, mono: float) -> None:
         """What was read is told (or was quiet): let the marker move, at once if something was told."""
-        if not (self.unsaid or self._has_changed or self._lineage.has_nameless):
+        if not self.has_news:
             return
         told = len(self.unsaid)
         self.unsaid = []
@@ -251,6 +263,7 @@ class Log:
                 self._save(durable=False)
         self._lineage.close()
 
-    def ledger(self) -> dict[str, object]:
-        """What became of every byte that this log got."""
-        return ledger.of(self.marker, self.generations, self._lineage.missing)
+    def account(self, ledger: Ledger) -> Ledger:
+        """Add to *ledger* what became of every byte that this log got; the same again."""
+        ledger.add(self.marker, self.generations, self._lineage.missing)
+        return ledger
