@@ -61,6 +61,9 @@ class LogWatcher:
         self._wakeup = Wakeup(wake)
         self._keeper = Keeper(conf)
         self._logs: dict[str, Log] = {}
+        self._named: dict[str, bool] = {}
+        self._restless: dict[str, Log] = {}  # those that were not as they had been when they were looked at last
+        self._is_listed = False
         self._look_at = self._check_at = self._quiet_at = self._detail_at = 0.0
         self._began = 0.0
         self._last = ""
@@ -91,6 +94,9 @@ class LogWatcher:
     def _find(self, mono: float, *, at_once: bool) -> None:
         """Take up the logs that the settings name now; let go of those that are gone and read to their end."""
         found = self._names.find(mono, at_once=at_once)
+        if found is self._named and found.keys() == self._logs.keys():
+            return
+        self._named, self._is_listed = found, False
         for path, looked_for_before in found.items():
             if path not in self._logs:
                 elsewhere = partial(self._read_elsewhere, path)
@@ -105,6 +111,7 @@ class LogWatcher:
         for path in self._logs.keys() - found.keys():
             if not self._logs[path].generations:
                 self._logs.pop(path).close()
+                self._restless.pop(path, None)
                 self._has_changed = True
         self._names.followed = set(self._logs)
 
@@ -136,7 +143,9 @@ class LogWatcher:
         is_anyway = mono >= self._check_at
         for one in self._to_look_at(mono):
             if one.is_as_it_was() and not is_anyway:
+                self._restless.pop(one.path, None)
                 continue
+            self._restless[one.path] = one
             refusal = one.refusal
             one.look(mono)
             self._has_changed |= one.refusal != refusal
@@ -157,19 +166,26 @@ class LogWatcher:
             self._find(mono, at_once=NEW_NAME in changed or mono >= self._check_at)
             self._look_at = mono
             return sorted(self._logs.values(), key=lambda one: (one.path <= self._last, one.path))
-        return [one for one in self._logs.values() if one.path in changed or one.is_due(mono)]
+        due = [one.path for one in self._restless.values() if one.is_due(mono)]
+        return [self._logs[path] for path in sorted({*changed, *due}) if path in self._logs]
 
     def _after_look(self, mono: float) -> None:
         if mono >= self._look_at:
             self._look_at = mono + self.interval_s
-            self._wakeup.follow({path: one.real for path, one in self._logs.items()}, self._names.globs)
-            self._names.remember()
-            self._keeper.tick(self._logs, mono)
+            if self._restless or not self._is_listed:
+                self._is_listed = True
+                self._wakeup.follow({path: one.real for path, one in self._logs.items()}, self._names.globs)
+                self._names.remember()
+                self._keeper.follow(self._logs)
+            self._wakeup.check()
+            self._names.has_events = self._wakeup.problem is None
+            self._keeper.tick(mono)
         if mono >= self._check_at:
             self._check_at = mono + self._conf.log_check_interval_s
 
     def _due_in(self, mono: float) -> float | None:
-        moments = [due for due in (one.due_at() for one in self._logs.values()) if due is not None]
+        """In how many seconds something is due, if that is soon. Logs that are as they were wait for nothing."""
+        moments = [due for due in (one.due_at() for one in self._restless.values()) if due is not None]
         soonest = min(moments, default=None)
         return None if soonest is None or soonest > mono + CYCLE_S else max(0.0, soonest - mono)
 

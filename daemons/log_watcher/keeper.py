@@ -91,9 +91,20 @@ class Keeper:
     def is_there(self) -> bool:
         return self._line is not None
 
-    def tick(self, paths: Iterable[str], mono: float) -> None:
-        """Tell which *paths* are followed now, and find the keeper again when it was started anew."""
-        self._list_paths(sorted(paths))
+    def follow(self, paths: Iterable[str]) -> None:
+        """Tell which *paths* are followed now, also to a keeper that is started later."""
+        listed = sorted(paths)
+        if listed == self._listed:
+            return
+        try:
+            files.private_dir(self._list.parent)
+            files.replace(self._list, b"".join(os.fsencode(path) + b"\0" for path in listed), durable=False)
+            self._listed = listed
+        except files.StorageError as full:
+            log.warning("keeper.not_told", reason=str(full))
+
+    def tick(self, mono: float) -> None:
+        """Find the keeper again when it was started anew."""
         if self._line is not None and self._is_gone(self._line):
             self._part()
         if self._line is None and mono >= self._try_at:
@@ -204,13 +215,3 @@ class Keeper:
             self._line = None
             if stuck:
                 self._try_at = max(self._try_at, clock.monotonic() + TRY_STUCK_EVERY_S)
-
-    def _list_paths(self, paths: list[str]) -> None:
-        if paths == self._listed:
-            return
-        try:
-            files.private_dir(self._list.parent)
-            files.replace(self._list, b"".join(os.fsencode(path) + b"\0" for path in paths), durable=False)
-            self._listed = paths
-        except files.StorageError as full:
-            log.warning("keeper.not_told", reason=str(full))

@@ -17,8 +17,10 @@ from daemons.log_watcher import marker, opening, siblings
 from daemons.settings import Settings
 
 LOOKED_FOR = "looked-for.json"
-# Expanding a glob may cost a thousandth of the time: a slow one (very many files) is looked at less often.
+# Expanding a glob may cost a thousandth of the time: a slow one (very many files) is looked at less often. Where events
+# tell of new names, looking only finds what they missed.
 GLOB_SHARE = 1000.0
+GLOB_SHARE_BESIDE_EVENTS = 5000.0
 GLOB_EVERY_S = 1.0
 
 
@@ -33,18 +35,31 @@ class Names:
         # Logs that were followed under a glob, also while a rotation has taken the name away for a moment.
         self.followed = {path for path in marker.paths(conf.markers_dir) if self._is_globbed(path)}
         self._globbed: dict[str, list[str]] = {}
+        self._expansions: list[list[str]] = []
+        self._found: dict[str, bool] = {}
         self._sorted_out: dict[str, tuple[set[str], set[str]]] = {}
         self._glob_again_at: dict[str, float] = {}
         self.refused: dict[str, str] = {}
+        self.has_events = False
 
     def find(self, mono: float, *, at_once: bool = False) -> dict[str, bool]:
-        """Path -> whether its name had been looked for before. *at_once*: expand the slow globs too."""
-        found: dict[str, bool] = {}
-        for spec in self._specs:
-            for path in self._expanded(spec, mono, at_once=at_once):
-                found[path] = found.get(path, False) or spec in self._looked_for
+        """Path -> whether its name had been looked for before; the very same object while nothing has changed.
+
+        *at_once*: expand the slow globs too.
+        """
+        expansions = [self._expanded(spec, mono, at_once=at_once) for spec in self._specs]
+        if expansions == self._expansions and not at_once:
+            return self._found
         if at_once:
             self._records.forget()  # a link may have been switched
+        self._expansions, self._found = expansions, self._without_records(expansions)
+        return self._found
+
+    def _without_records(self, expansions: list[list[str]]) -> dict[str, bool]:
+        found: dict[str, bool] = {}
+        for spec, paths in zip(self._specs, expansions, strict=True):
+            for path in paths:
+                found[path] = found.get(path, False) or spec in self._looked_for
         for path in [path for path in found if self._records.has(path)]:
             found.pop(path)
             self.refused[path] = "the suite writes its own alerts there: they would be told again and again"
@@ -69,7 +84,8 @@ class Names:
             if (names, self.followed) != self._sorted_out.get(spec):
                 self._sorted_out[spec] = (names, set(self.followed))
                 self._globbed[spec] = _without_rotated(sorted(names), self.followed)
-            self._glob_again_at[spec] = mono + max(GLOB_EVERY_S, (clock.monotonic() - started) * GLOB_SHARE)
+            share = GLOB_SHARE_BESIDE_EVENTS if self.has_events else GLOB_SHARE
+            self._glob_again_at[spec] = mono + max(GLOB_EVERY_S, (clock.monotonic() - started) * share)
         return self._globbed[spec]
 
     def _is_globbed(self, path: str) -> bool:

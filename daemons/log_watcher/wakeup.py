@@ -63,12 +63,15 @@ class Wakeup:
         self.problem: str | None = None
 
     def follow(self, paths: Mapping[str, str], globs: Sequence[str]) -> None:
-        """Watch the folders of *paths* (each with what it leads to) and of *globs*. Cheap when nothing changed."""
+        """Watch the folders of *paths* (each with what it leads to) and of *globs*. `check` afterwards."""
         if paths != self._paths or self._handler.globs != globs:
             self._paths = dict(paths)
             self._handler.followed = {real: path for path, real in paths.items()} | {path: path for path in paths}
             self._handler.globs = list(globs)
             self._wanted = {os.path.dirname(path) for path in [*self._handler.followed, *globs]}
+
+    def check(self) -> None:
+        """See whether all folders are still watched, and watch those that came to be. Once a second."""
         wanted = self._wanted
         for folder in list(self._watched):
             if folder not in wanted or not self._lives(folder):
