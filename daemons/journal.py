@@ -103,13 +103,13 @@ class Journal:
         files.replace(path, body.encode("utf-8", "backslashreplace"))
         return path.relative_to(self._home)
 
-    def attachment(self, kind: str, now: datetime, name: str) -> Path:
-        """Where `attach` keeps the body of that *kind*, time and *name*."""
+    def attachment(self, kind: str, now: datetime, name: str, suffix: str = ".md") -> Path:
+        """Where `attach` keeps the body of that *kind*, time and *name*; with another *suffix*, what belongs to it."""
         for word in (kind, name):
             if not _NAME.fullmatch(word):
                 raise ValueError(f"{word!r} is no name for a file; write a-z, 0-9 and -, at most 61")
         moment = now.astimezone(UTC)
-        return self._day(moment) / "attachments" / f"{kind}-{moment:%H%M%S}-{name}.md"
+        return self._day(moment) / "attachments" / f"{kind}-{moment:%H%M%S}-{name}{suffix}"
 
     def _unused(self, kind: str, now: datetime) -> str:
         name = secrets.token_hex(6)

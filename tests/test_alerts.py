@@ -18,6 +18,7 @@ from daemons.alerts import Alerts, Occurrence, held, telling, words
 from daemons.alerts.seen import POSITIONS_KEPT, SOURCES_KEPT, Seen
 from daemons.files import StorageError
 from daemons.journal import Journal
+from daemons.settings import Settings
 from tests.drills import alert_kills
 
 NOON = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
@@ -299,19 +300,39 @@ def test_a_body_is_at_most_one_mebibyte_and_says_what_was_cut(watcher, body, con
     assert len(text.encode()) <= words.BODY_LIMIT_BYTES
     assert "- count: 300" in text
     shown = text.count("number ")
-    assert f"**Cut: the text of {300 - shown} more occurrences; they are counted above.**" in text
+    assert f"**The text of {300 - shown} more occurrences stands beside this file, with all others: log-alert-" in text
     assert shown > 90
+    assert len(kept_beside(conf)) == 300
 
 
-def test_many_alerts_in_one_body_are_cut_with_their_count(watcher, body):
+def kept_beside(conf: Settings) -> list[list[object]]:
+    """The records that bodies had no room for, and those that stand with them."""
+    files = sorted(conf.journal_dir.glob("*/attachments/*.jsonl"))
+    return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+
+
+def test_many_alerts_in_one_body_are_cut_with_their_count(watcher, body, conf):
     watcher.raise_(
         [an_error(n, key=f"k{n}", evidence=f"number {n} " + "x" * 60_000) for n in range(40)],
         NOON,
     )
 
     text = body()
+    shown = text.count("number ")
     assert len(text.encode()) <= words.BODY_LIMIT_BYTES
     assert "**Cut: " in text
+    assert len(kept_beside(conf)) == 40 - shown
+
+
+def test_what_finds_no_room_is_kept_once_also_where_there_are_no_hard_links(watcher, body, conf, monkeypatch):
+    def none(*_: object) -> None:
+        raise PermissionError(1, "no hard links here")
+
+    monkeypatch.setattr(os, "link", none)
+    watcher.raise_([an_error(n, evidence=f"number {n} " + "x" * 10_000) for n in range(200)], NOON)
+
+    assert len(kept_beside(conf)) == 200
+    assert ".jsonl" in body()
 
 
 def test_one_huge_line_is_cut(watcher, body):
@@ -321,13 +342,15 @@ def test_one_huge_line_is_cut(watcher, body):
     assert len(body()) < 200_000
 
 
-def test_held_evidence_is_bounded_and_what_was_cut_is_counted(watcher, body, conf):
+@pytest.mark.parametrize("limit", ["HELD_LIMIT_BYTES", "TOTAL_LIMIT_BYTES"])
+def test_held_evidence_is_bounded_and_what_was_cut_is_counted(watcher, body, conf, monkeypatch, limit):
+    monkeypatch.setattr(held, limit, 1 << 20)
     watcher.raise_([an_error(0)], NOON)
     for n in range(1, 60, 6):
         batch = [an_error(at, evidence="z" * 50_000) for at in range(n, min(n + 6, 60))]
         watcher.raise_(batch, after(n))
     (kept,) = (conf.alerts_dir / "held" / "system:log-watcher").iterdir()
-    assert kept.stat().st_size <= held.HELD_LIMIT_BYTES
+    assert kept.stat().st_size <= 1 << 20
 
     watcher.tick(after(300))
 

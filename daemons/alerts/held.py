@@ -1,6 +1,6 @@
 """Evidence that waits to be told: one file of records an alert, until the message that holds them is out.
 
-    .cmux/alerts/held/SENDER/….jsonl
+    .cmux/alerts/held/SENDER/….jsonl     [time, count, text] a line; kept beside the body where that has no room for all
 
 A record is written first, then the state names how many bytes of the file count: what a killed process wrote beyond
 them is written over.
@@ -21,9 +21,12 @@ from daemons import clock, files, text
 from daemons.alerts.model import Held
 from daemons.files import StorageError
 
-HELD_LIMIT_BYTES = 1 << 20
+# Of one alert, and of all that one sender holds; beyond that, occurrences are only counted.
+HELD_LIMIT_BYTES = 32 << 20
+TOTAL_LIMIT_BYTES = 64 << 20
 RECORD_LIMIT = 64 << 10
-_READ_LIMIT_BYTES = 8 * HELD_LIMIT_BYTES
+# A body shows no more than 1 MiB.
+_READ_LIMIT_BYTES = 2 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ class HeldFiles:
         Call `sync_names` before the state that names a new file is written.
         """
         lines = []
-        room = HELD_LIMIT_BYTES - held.size
+        room = before = self._room(held)
         for record in records:
             line = record.to_line()
             if len(line) > room:
@@ -71,7 +74,14 @@ class HeldFiles:
         if lines:
             held.name = held.name or f"{secrets.token_hex(8)}.jsonl"
             self._write(self.folder / held.name, held.size, b"".join(lines))
-            held.size = HELD_LIMIT_BYTES - room
+            held.size += before - room
+
+    def _room(self, held: Held) -> int:
+        """How many bytes more *held* may have."""
+        others = 0
+        with suppress(OSError), os.scandir(self.folder) as entries:
+            others = sum(entry.stat().st_size for entry in entries if entry.name != held.name)
+        return min(HELD_LIMIT_BYTES, max(0, TOTAL_LIMIT_BYTES - others)) - held.size
 
     def _write(self, path: Path, offset: int, data: bytes) -> None:
         files.private_dir(self.folder)
@@ -93,16 +103,38 @@ class HeldFiles:
         files.sync_dir(self.folder)
 
     def read(self, held: Held) -> list[Record]:
-        """The records of *held*; fewer when someone removed or damaged the file."""
+        """The first records of *held*, more than a body shows; fewer when someone removed or damaged the file."""
         if held.name is None:
             return []
-        raw = files.read(self.folder / held.name, limit_bytes=_READ_LIMIT_BYTES) or b""
+        try:
+            with open(self.folder / held.name, "rb") as file:
+                raw = file.read(min(held.size, _READ_LIMIT_BYTES))
+        except FileNotFoundError:
+            return []
+        except OSError as cause:
+            raise StorageError("read", self.folder / held.name, cause) from cause
         found = []
-        for line in raw[: held.size].splitlines():
+        for line in raw[: raw.rfind(b"\n") + 1].splitlines():
             with suppress(ValueError, TypeError):
                 at, count, evidence = json.loads(line)
                 found.append(Record(str(at), int(count), str(evidence)))
         return found
+
+    def keep(self, held: Held, path: Path) -> bool:
+        """Have all records of *held* stand in *path* too, for good; done twice, it is done once. False: gone."""
+        if held.name is None:
+            return False
+        try:
+            os.link(self.folder / held.name, path)
+        except FileExistsError:
+            pass
+        except FileNotFoundError:
+            return False
+        except OSError:  # no hard links here
+            raw = files.read(self.folder / held.name, limit_bytes=2 * HELD_LIMIT_BYTES)
+            files.replace(path, raw or b"")
+        files.sync_dir(path.parent)
+        return True
 
     def remove_all_but(self, names: Collection[str]) -> None:
         """Remove what the state on disk no longer names: told, or left by a process that was killed before that."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from daemons import clock, files
+from daemons import clock, files, lines
 from daemons.alerts import words
 from daemons.alerts.held import HeldFiles
+from daemons.alerts.model import Held
 from daemons.alerts.state import Outgoing
 from daemons.journal import Journal
 from daemons.mailbox import Mailbox, digest_of
@@ -44,7 +45,12 @@ class Sender:
             files.reached("outbox.recorded")
 
     def _write_body(self, outgoing: Outgoing, kind: str) -> None:
-        body = words.body_of(outgoing.title, clock.stamp(outgoing.at), outgoing.sections, self._held.read)
+        def keep(number: int, held: Held) -> str | None:
+            path = self._journal.attachment(kind, outgoing.at, f"{outgoing.id}-{number}", ".jsonl")
+            lines.make_folder(path.parent)
+            return path.name if self._held.keep(held, path) else None
+
+        body = words.body_of(outgoing.title, clock.stamp(outgoing.at), outgoing.sections, self._held.read, keep)
         self._journal.attach(kind, body, outgoing.at, name=outgoing.id)
 
     def _post(self, line: bytes, outgoing: Outgoing) -> dict[str, object]:

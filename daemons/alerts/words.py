@@ -21,6 +21,7 @@ AGENT_MISSING = "agent-missing"
 SUBJECT_LIMIT = 400
 BODY_LIMIT_BYTES = 1 << 20
 _NAMES_LIMIT = 200
+_FILES_NAMED = 100
 _GIST_LIMIT = 200
 _GIST_LOOK = 4_096
 
@@ -146,29 +147,41 @@ def title_of(what: What, alert: Alert) -> str:
     return text.safe(f"{alert.subject} — {alert.kind} {what}, {count}", one_line=True)
 
 
-def body_of(title: str, time: str, sections: Sequence[Section], read: Callable[[Held], Sequence[Record]]) -> str:
+# Keeps all that is held of the alert of that number beside the body; the name of the file, or None when it is gone.
+Keep = Callable[[int, Held], str | None]
+
+
+def body_of(
+    title: str, time: str, sections: Sequence[Section], read: Callable[[Held], Sequence[Record]], keep: Keep
+) -> str:
     """The Markdown body: title, time, count, a warning, and of each alert the evidence that was kept; at most 1 MiB.
 
-    What found no room is counted.
+    What finds no room here is kept in files beside it, and these are named; what was not kept is counted.
     """
     total = sum(section.count for section in sections)
     head = f"# {_heading(title)}\n\n- time: {time}\n- count: {total}\n- alerts: {len(sections)}\n\n{_WARNING}"
     parts = [head]
     room = BODY_LIMIT_BYTES - len(head.encode()) - 1024
     for at, section in enumerate(sections):
-        part = _section(section, read(section.held), room)
+        part = _section(at, section, read(section.held), room, keep)
         room -= len(part.encode())
         if room < 0:
-            events = sum(left.count for left in sections[at:])
-            parts.append(
-                f"\n**Cut: {len(sections) - at} more alerts with {events} occurrences; the limit is 1 MiB.**\n"
-            )
+            parts.append(_rest(at, sections[at:], keep))
             break
         parts.append(part)
     return "".join(parts)
 
 
-def _section(section: Section, records: Sequence[Record], room: int) -> str:
+def _rest(first: int, sections: Sequence[Section], keep: Keep) -> str:
+    """What is said of *sections* that find no room."""
+    events = sum(section.count for section in sections)
+    kept = [keep(first + at, section.held) for at, section in enumerate(sections)]
+    names = "".join(f"- {name}\n" for name in kept[:_FILES_NAMED] if name)
+    files = f" Their text stands beside this file:\n\n{names}" if names else "\n"
+    return f"\n**Cut: {len(sections)} more alerts with {events} occurrences; the limit is 1 MiB.**{files}"
+
+
+def _section(number: int, section: Section, records: Sequence[Record], room: int, keep: Keep) -> str:
     facts = f"- count: {section.count}\n- first: {section.first}\n- last: {section.last}\n"
     head = f"\n## {_heading(section.title)}\n\n{facts}"
     room -= len(head.encode()) + 512
@@ -180,9 +193,13 @@ def _section(section: Section, records: Sequence[Record], room: int) -> str:
         if room < 0:
             break
         shown.append(part)
-    left = section.held.kept + section.held.cut - sum(record.count for record in records[: len(shown)])
-    if left > 0:
-        shown.append(f"\n**Cut: the text of {left} more occurrences; they are counted above.**\n")
+    left = section.held.kept - sum(record.count for record in records[: len(shown)])
+    name = keep(number, section.held) if left > 0 else None
+    if name:
+        shown.append(f"\n**The text of {left} more occurrences stands beside this file, with all others: {name}**\n")
+    cut = section.held.cut + (0 if name else left)
+    if cut > 0:
+        shown.append(f"\n**Cut: the text of {cut} more occurrences; they are counted above.**\n")
     return head + "".join(shown)
 
 
