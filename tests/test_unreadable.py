@@ -170,3 +170,13 @@ def test_why_names_messages_that_cannot_be_sent(conf: Settings) -> None:
         ("messages cannot be sent", "the disk is full")
     ]
     assert now.verdict == "degraded"
+
+
+@pytest.mark.parametrize(("status", "named"), [("full", [("the disk is full", "512 bytes are left")]), ("low", [])])
+def test_why_names_a_disk_that_is_full(conf: Settings, status: str, named: list[tuple[str, str]]) -> None:
+    disk = {"status": status, "evidence": "512 bytes are left"}
+    body = {"status": "degraded" if named else "healthy", "service": "cmux", "disk": disk}
+    now = Condition(conf, clock.now(), cast(Record, "runs"), health=Reply(503, body, 0.1))
+
+    assert [(finding.what, finding.evidence) for finding in now.findings] == named
+    assert all("free some space" in finding.todo for finding in now.findings)

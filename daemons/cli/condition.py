@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeGuard, TypeVar
 
 from daemons import asking, clock, heartbeat, loop, suite, supervisor
 from daemons.asking import NoAnswer, Reply
@@ -25,7 +25,8 @@ T = TypeVar("T")
 Verdict = Literal["healthy", "degraded", "stopped"]
 
 # The API's parts that are files all share: what it means when one of them has evidence, and what to do.
-CURE = "do what this line says; the rest works again by itself"
+WORKS_AGAIN = "the rest works again by itself"
+CURE = f"do what this line says; {WORKS_AGAIN}"
 STORES = (
     ("agents", "the agents are unknown", CURE),
     ("alerts", "the open alerts are unknown", CURE),
@@ -204,6 +205,8 @@ def _about_health(condition: Condition) -> Iterator[Finding]:
         part = body.get(name)
         if isinstance(part, dict) and part.get("evidence"):
             yield Finding("degraded", what, str(part["evidence"]), todo)
+    if _is_full(disk := body.get("disk")):
+        yield Finding("bad", "the disk is full", str(disk.get("evidence")), "free some space; " + WORKS_AGAIN)
     if body.get("status") != "healthy" and not _is_explained(body):
         yield Finding("degraded", f"the API says {body.get('status')}", f"HTTP {condition.health.code}", "cmux health")
 
@@ -217,6 +220,12 @@ def _is_explained(body: Mapping[str, Any]) -> bool:
     """Whether the findings before this one say already why the API is not content."""
     frontend = body.get("frontend")
     parts = [body.get(name) for name, _, _ in STORES]
-    return (isinstance(frontend, dict) and frontend.get("status") not in ("healthy", "absent")) or any(
-        isinstance(part, dict) and part.get("evidence") for part in parts
+    return (
+        (isinstance(frontend, dict) and frontend.get("status") not in ("healthy", "absent"))
+        or any(isinstance(part, dict) and part.get("evidence") for part in parts)
+        or _is_full(body.get("disk"))
     )
+
+
+def _is_full(disk: object) -> TypeGuard[Mapping[str, Any]]:
+    return isinstance(disk, dict) and disk.get("status") == "full"
