@@ -47,6 +47,12 @@ def detail(conf: Settings) -> Callable[[], Detail]:
     return read
 
 
+def is_at_rest(detail: Callable[[], Detail]) -> bool:
+    """Whether dist is whole, and nothing is done about it any more: it was built, and kept."""
+    told = detail().get("frontend", {})
+    return told.get("status") == "healthy" and told.get("healing") == "nothing" and told.get("built") is not None
+
+
 def events(conf: Settings) -> list[str]:
     lines = [line for day in conf.journal_dir.glob("*/events.jsonl") for line in day.read_text().splitlines()]
     return [json.loads(line)["event"] for line in lines]
@@ -89,7 +95,7 @@ def test_a_removed_dist_shows_within_a_second_and_is_healed(
 ) -> None:
     with serving(conf):
         start("health_checker")
-        eventually(lambda: status_of(detail, "frontend")() == "healthy", within_s=30, but=detail)
+        eventually(lambda: is_at_rest(detail), within_s=30, but=detail)
 
         shutil.rmtree(conf.dist)
 
@@ -189,6 +195,30 @@ def test_a_dist_that_somebody_else_builds_meanwhile_is_left_to_him(
 
     eventually(lambda: status_of(detail, "frontend")() == "healthy", within_s=30, but=detail)
     assert conf.dist.stat().st_ino == inode
+
+
+def test_another_whole_dist_is_taken_note_of_within_one_interval(
+    start: Start, conf: Settings, project: Path, detail: Callable[[], Detail]
+) -> None:
+    elsewhere = {"CMUX_PORT": "1", "CMUX_FRONTEND_URL": conf.frontend_url, "CMUX_HEALTH_INTERVAL": "60"}
+    with serving(conf):
+        start("health_checker", **elsewhere)
+        eventually(lambda: is_at_rest(detail) and is_steady(detail), within_s=30, but=detail)
+        made = conf.dist.with_name("made")
+        made.mkdir()
+        (made / "index.html").write_text('<script src="/app.js"></script>')
+        (made / "app.js").write_text("console.log('made elsewhere')")
+
+        conf.dist.rename(conf.dist.with_name("gone"))
+        made.rename(conf.dist)
+
+        eventually(lambda: detail()["frontend"]["built"]["by"] == "somebody else", within_s=15, but=detail)
+
+
+def is_steady(detail: Callable[[], Detail]) -> bool:
+    """Whether the next look of its own accord is an interval away."""
+    told = detail()
+    return told["api"]["believed"] == "refused" and told["frontend"]["served"] == "served byte for byte"
 
 
 def test_what_is_served_otherwise_than_it_lies_is_told_and_not_rebuilt(

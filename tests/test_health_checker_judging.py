@@ -13,7 +13,8 @@ import pytest
 from daemons import clock, files
 from daemons.budget import Budget, Policy
 from daemons.clock import Wake
-from daemons.health_checker import space
+from daemons.health_checker import __main__ as checker
+from daemons.health_checker import probes, space
 from daemons.health_checker.alarms import Alarms, Condition
 from daemons.health_checker.frontend import healing, npm
 from daemons.health_checker.frontend.check import Finding
@@ -213,6 +214,17 @@ def test_the_next_try_waits_and_a_changed_source_shortens_the_wait(conf: Setting
         assert healer.step(replace(BROKEN, sources="mended"), 60, now).doing == "building"
     finally:
         healer.close()
+
+
+# -- when to look again ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("interval_s", [0.3, 3.0, 10.0, 60.0])
+def test_three_looks_at_what_is_served_fit_in_one_interval(interval_s: float) -> None:
+    looks_s = checker._between_looks_s(interval_s) + 2 * checker._frontend_soon_s(interval_s)
+
+    assert interval_s / 2 < looks_s < interval_s
+    assert checker._between_looks_s(interval_s) + probes.WITHIN_S < interval_s + 1 or interval_s < 2
 
 
 # -- file events ------------------------------------------------------------------------------------------------------

@@ -29,8 +29,9 @@ from daemons.health_checker.space import Space
 from daemons.settings import Settings, SettingsError
 
 SOON_S = 2.0
-# What is served otherwise than it lies on disk is believed within an interval + 1 s: three looks, the last two soon.
+# What is served otherwise than it lies on disk is believed within an interval: three looks, the last two soon.
 FRONTEND_SOON_S = 1.0
+_SOON_AGAIN = 2
 SETTLING_S = 0.5
 VERDICT_LATE_S = 0.8
 # The first try is free; a failed one waits 10 s, then 20 … up to an hour.
@@ -101,7 +102,7 @@ class HealthChecker:
         if self._programs.is_unsteady:
             wanted_s = SOON_S
         elif self._frontend.is_unsettled:
-            wanted_s = FRONTEND_SOON_S
+            wanted_s = _frontend_soon_s(self._conf.health_interval_s)
         return min(wanted_s, _between_looks_s(self._conf.health_interval_s))
 
     def _come_back(self) -> None:
@@ -115,8 +116,18 @@ class HealthChecker:
 
 
 def _between_looks_s(interval_s: float) -> float:
-    """The pause that has the verdict on a server that hangs, too, within one interval and VERDICT_LATE_S."""
-    return max(interval_s / 2, interval_s - (probes.WITHIN_S - VERDICT_LATE_S))
+    """The pause that has the verdict on a server that hangs, too, within one interval and VERDICT_LATE_S.
+
+    And what is believed of the frontend, after three looks, within the interval itself.
+    """
+    for_servers_s = interval_s - (probes.WITHIN_S - VERDICT_LATE_S)
+    soon_s = _frontend_soon_s(interval_s)
+    for_frontend_s = interval_s - _SOON_AGAIN * soon_s - soon_s / 2  # which is for the looks themselves
+    return max(interval_s / 2, min(for_servers_s, for_frontend_s))
+
+
+def _frontend_soon_s(interval_s: float) -> float:
+    return min(FRONTEND_SOON_S, interval_s / 6)
 
 
 def _page(conf: Settings) -> Target:

@@ -24,8 +24,6 @@ _INSTALL_OPTIONS = (
     "--fetch-retry-mintimeout=1000",
     "--fetch-retry-maxtimeout=10000",
 )
-
-
 _OPTIONAL_MISSING = ("optional dependencies", "Cannot find native binding")
 
 

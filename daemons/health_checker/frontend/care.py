@@ -13,7 +13,7 @@ from daemons.files import LockBusy
 from daemons.health_checker.alarms import Condition
 from daemons.health_checker.frontend import served
 from daemons.health_checker.frontend.check import Finding
-from daemons.health_checker.frontend.healing import Healer, Healing
+from daemons.health_checker.frontend.healing import SETTLE_S, Healer, Healing
 from daemons.health_checker.frontend.record import Outcome
 from daemons.health_checker.frontend.served import Serving
 from daemons.health_checker.frontend.state import Looker, State
@@ -86,8 +86,8 @@ class Frontend:
 
     @property
     def is_settling(self) -> bool:
-        """Whether a build waits for dist to be left alone for a moment."""
-        return self._healing.doing == "settling"
+        """Whether something waits for dist to be left alone for a moment: a build, or taking note of another dist."""
+        return self._healing.doing == "settling" or (self._state.is_unknown and self._watch.quiet_s < 2 * SETTLE_S)
 
     def detail(self) -> dict[str, object]:
         """For the status file; the API's health answer holds this."""
@@ -146,7 +146,7 @@ class Frontend:
     @property
     def is_unsure(self) -> bool:
         """Whether what was told before may still be so: neither proven healed nor seen to fail again."""
-        return self.status == "building" or self.is_settling
+        return self.status == "building" or self._healing.doing == "settling"
 
     def close(self) -> None:
         self._watch.close()
@@ -185,7 +185,9 @@ class Frontend:
         self._stale_since = (self._stale_since or now) if self._state.is_stale else None
         ended = self._healer.ended
         if ended and ended.outcome in _EVENTS:
-            self._notes.record(_EVENTS[ended.outcome], reason=ended.reason, seconds=ended.seconds)
+            is_broken_again = ended.outcome in ("published", "restored") and not self._finding.is_whole
+            event = "frontend.broken_again" if is_broken_again else _EVENTS[ended.outcome]
+            self._notes.record(event, reason=ended.reason, seconds=ended.seconds)
 
 
 def _verdict(serving: Serving) -> Verdict:

@@ -57,12 +57,12 @@ class Looker:
         return State(good.judged(kept, finding, sources), kept, sources, related in ("new", "moved", "replaced"))
 
     def _digest_now(self) -> str | None:
-        """Of the sources: looked at once an interval, and so seldom that it costs nothing."""
+        """Of the sources: looked at within each interval, and so seldom that it costs nothing."""
         began_mono = clock.monotonic()
         if began_mono >= self._sources_due_mono:
             self._digest = self._sources.digest()
             took_s = clock.monotonic() - began_mono
-            wait_s = max(0.8 * self._conf.health_interval_s, took_s / _SOURCES_SHARE)
+            wait_s = max(0.4 * self._conf.health_interval_s, took_s / _SOURCES_SHARE)
             self._sources_due_mono = clock.monotonic() + wait_s
         return self._digest
 
