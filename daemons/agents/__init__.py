@@ -13,11 +13,13 @@ from __future__ import annotations
 from daemons.agents.alone import by_its_process
 from daemons.agents.ending import EndReport, NoSuchAgent, Protected, end_agent
 from daemons.agents.opening import NoSuchWindow, adopt_agent, open_agent
+from daemons.agents.recovery import Done, Step, plan, recover
 from daemons.agents.sighting import Look, Sighting, State, fields_of
 from daemons.agents.touches import Touch, Touches, touches_dir
 from daemons.agents.view import heartbeats_path, last_observed, view
 
 __all__ = [
+    "Done",
     "EndReport",
     "Look",
     "NoSuchAgent",
@@ -25,6 +27,7 @@ __all__ = [
     "Protected",
     "Sighting",
     "State",
+    "Step",
     "Touch",
     "Touches",
     "adopt_agent",
@@ -34,6 +37,8 @@ __all__ = [
     "heartbeats_path",
     "last_observed",
     "open_agent",
+    "plan",
+    "recover",
     "touches_dir",
     "view",
 ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from daemons import clock, processes, suite, tmux
+from daemons.agents import environments
 from daemons.agents.sighting import Look, Sighting
 from daemons.agents.trace import trace
 from daemons.processes import Ended, Identity, Table
@@ -65,6 +66,7 @@ def end_agent(conf: Settings, registry: Registry, agent_id: str, *, by: str = "s
     window_ended = _end_window(conf, agent_id, sighting, observation, entry)
     if not left:
         registry.unregister(agent_id)
+        environments.forget(conf, agent_id)
     signals = {each.pid: each.signals for each in ended}
     trace(conf, by, "agent.ended", agent=agent_id, entry=entry, processes=signals, window=window_ended, left=left)
     return EndReport(agent_id, ended, window_ended, left)

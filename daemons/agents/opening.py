@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from daemons import clock, processes, suite, tmux
+from daemons.agents import environments
 from daemons.agents.sighting import Look, fields_of
 from daemons.agents.trace import trace
 from daemons.registry import Draft, Entry, Registry, check_id, registration, spelled
@@ -27,7 +28,8 @@ def open_agent(
 ) -> Entry:
     """Open a window for the agent *name* and register it; its entry. On failure neither is left.
 
-    *cwd* counts from the home. An id is taken until its agent is proven gone; then this is its next life.
+    *cwd* counts from the home. An id is taken until its agent is proven gone; then this is its next life. Of a
+    permanent one the *environment* is kept, to bring it back as it was.
     Raises InvalidAgent, ValueError, NameTaken, TmuxUnavailable, StorageError, LockBusy.
     """
     agent_id = spelled(own_name(conf, name), registry.snapshot().agents)
@@ -36,8 +38,9 @@ def open_agent(
     _refuse_if_taken(conf, agent_id, registry, observation)
     argv = command if command is None or isinstance(command, str) else tuple(command)
     folder = conf.home / Path(cwd or ".").expanduser()
+    given = environments.checked(environment or {})
     suite_id = suite.suite_id(conf)
-    pane = tmux.open_window(conf, agent_id, command=argv, cwd=folder, environment=environment, suite=suite_id)
+    pane = tmux.open_window(conf, agent_id, command=argv, cwd=folder, environment=given, suite=suite_id)
     fields: dict[str, object] = {
         **_life(pane),
         "type": agent_type,
@@ -48,6 +51,7 @@ def open_agent(
     }
     registered = False
     try:
+        environments.keep(conf, agent_id, given if permanent else {})
         # The agent's own hook may have registered it by now: that is the same agent, so this adds to it.
         entry = registry.change(_new_life(agent_id, fields))
         registered = True

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from daemons import agents, clock, tmux
+from daemons import agents, clock, settings, tmux
 from daemons.agents import EndReport, NoSuchAgent, NoSuchWindow, Protected
 from daemons.cli import requirements
 from daemons.cli.command import DEGRADED, DONE, FAILED, MISSING, USAGE, Refused, subcommands
@@ -23,6 +23,7 @@ EXAMPLES: Sequence[tuple[str, str]] = (
     ("cmux agents new worker-a", "open a shell in a window of that name"),
     ('cmux agents new build -c "make && ./run"', "run a shell's line there"),
     ("cmux agents new tests --cwd api -- pytest -f", "run a program there, each word as it is"),
+    ("cmux agents new web --permanent --env PORT=8100 -c 'make serve'", "one that `cmux recover` brings back"),
     ("cmux agents adopt cmux:notes", "register a window that is open already"),
     ("cmux agents show worker-a", "everything that is known of one"),
     ("cmux agents rm worker-a -n", "say what ending it would end"),
@@ -61,7 +62,13 @@ def _configure_new(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--type", default="worker", metavar="WORD", help="what kind of agent it is, default %(default)s"
     )
-    parser.add_argument("--permanent", action="store_true", help="keep its entry when it is gone")
+    parser.add_argument(
+        "--env", action="append", default=[], metavar="NAME[=VALUE]",
+        help="a variable for it; without =VALUE the one that you have; kept for recover where the agent is permanent",
+    )  # fmt: skip
+    parser.add_argument(
+        "--permanent", action="store_true", help="keep its entry when it is gone; `cmux recover` brings it back"
+    )
 
 
 def run(options: argparse.Namespace, conf: Settings, screen: Screen) -> int:
@@ -172,6 +179,7 @@ def _open(options: argparse.Namespace, conf: Settings, screen: Screen) -> int:
         command=command,
         cwd=(options.cwd or Path.cwd()).absolute(),
         created_by="user",
+        environment=_environment(options.env),
         permanent=options.permanent,
         agent_type=options.type,
     )
@@ -180,6 +188,18 @@ def _open(options: argparse.Namespace, conf: Settings, screen: Screen) -> int:
     screen.next_steps((f"cmux attach {options.name}", "look at it"), (f"cmux agents rm {options.name}", "end it"))
     screen.answer({"agent_id": options.name, "entry": entry})
     return DONE
+
+
+def _environment(given: Sequence[str]) -> dict[str, str]:
+    """A value that stands in a command is seen by everybody who lists processes: a name alone takes it from here."""
+    found = {}
+    for word in given:
+        name, is_given, value = word.partition("=")
+        known = value if is_given else settings.child_environment().get(name)
+        if known is None:
+            raise Refused(f"--env {shown(name)}: you have no such variable; say {shown(name)}=VALUE", USAGE)
+        found[name] = known
+    return found
 
 
 def _adopt(options: argparse.Namespace, conf: Settings, screen: Screen) -> int:

@@ -33,6 +33,7 @@ GROUPS: Sequence[Mapping[str, str]] = (
     },
     {
         "agents": "list agents, open one, end one",
+        "recover": "bring permanent agents back after a reboot or a lost tmux server",
         "attach": "go to the tmux session of the agents",
         "mail": "read, follow, send and verify messages",
         "alerts": "list what someone must know of, acknowledge it",
