@@ -28,7 +28,7 @@ def show(conf: Settings, screen: Screen) -> bool:
     is_whole = not any(one["unexplained_bytes"] for one in ledgers.values())
     screen.answer({"logs": ledgers, "refused": refused, "log_keeper": detail.get("log_keeper")}, ok=is_whole)
     if not ledgers and not refused:
-        screen.say("no log was read yet; CMUX_WATCHED_LOGS says which are: cmux config")
+        screen.say("no log was read yet; CMUX_WATCHED_LOGS says which are; see conf/cmux.conf")
     rows = [[*_row(path, one, screen)] for path, one in sorted(ledgers.items())]
     screen.table(["", "LOG", "CAME", "EXAMINED", "WAITS", "ERRORS", "NOT EXAMINED"], rows)
     for path, reason in refused.items():
