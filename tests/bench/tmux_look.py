@@ -34,7 +34,7 @@ def fill(conf: Settings, windows: int) -> int:
     """Open and register that many agents in one session; the server's pid."""
     registry = Registry(conf)
     for number in range(windows):
-        agents.open_agent(conf, registry, f"worker-{number}", command=["sleep", "100000"])
+        agents.open_agent(conf, registry, f"worker-{number}", command=["sleep", "300"])
     seen = tmux.observe(conf)
     assert isinstance(seen, tmux.Seen)
     assert len(seen.panes) == windows
