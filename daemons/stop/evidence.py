@@ -89,8 +89,12 @@ class Evidence:
 
         Without this one, should it be one of them, and without those that are kept for later.
         """
+        return self.without_spared(self.all_of_us(looked), looked)
+
+    def without_spared(self, found: Mapping[int, str], looked: Table) -> dict[int, str]:
+        """Of *found*, what calling it names: without this process, and without those that are kept for later."""
         spared = processes.tree(self._later, looked) | {os.getpid()}
-        return {pid: why for pid, why in self.all_of_us(looked).items() if pid not in spared}
+        return {pid: why for pid, why in found.items() if pid not in spared}
 
     def all_of_us(self, looked: Table) -> dict[int, str]:
         """Like calling it, with all that is left out there."""

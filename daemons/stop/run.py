@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -95,16 +95,19 @@ class Run:
 
     def _stop(self, *, asked_at: str | None) -> Report:
         looked = self._first_look(_TMUX_FIRST_S)
-        if not self._evidence(looked) and not self._ours():
+        all_of_us = self._evidence.all_of_us(looked)
+        if not self._evidence.without_spared(all_of_us, looked) and not self._ours():
             others = published.since(self._conf, asked_at) if asked_at else None
             return others or self._clear_away(self._proof("already stopped"))
-        self._notice_caller(looked)
+        self._notice_caller(looked, all_of_us)
         self._restore_id()
         self._remember_intent()
+        held = self._hold(looked, self._evidence.without_spared(all_of_us, looked))
         for _ in range(_ROUNDS):
-            self._end_processes(self._conf.stop_grace_s, self._deadline - self._reserve_s())
+            self._end_processes(held, self._conf.stop_grace_s, self._deadline - self._reserve_s())
             if self._end_windows() or self._left_s() < self._reserve_s():
                 break
+            held = self._hold_new(())
         if self._under is not None:
             self._end_what_the_caller_runs_under()
         report = self._clear_away(self._proof("stopped"))
@@ -119,8 +122,8 @@ class Run:
         if suite_id:
             self._agents = intent.registered(self._conf)
             self._windows = Windows(self._as_started(), suite_id, self._agents)
+        looked = processes.table()  # while tmux answers; who came meanwhile is found by the next look
         self._count_panes(tmux_within_s)
-        looked = processes.table()
         if self._force:
             self._count_strangers(looked)
         return looked
@@ -160,13 +163,12 @@ class Run:
 
     # -- processes ----------------------------------------------------------------------------------------------------
 
-    def _end_processes(self, grace_s: float, deadline: float) -> None:
+    def _end_processes(self, held: Iterable[Handle], grace_s: float, deadline: float) -> None:
         self._ledger.doing = "ending processes"
         first = self._evidence.supervisord_pid
-        # supervisord first: told to end, it starts no program again that ends beside it.
-        held = sorted(self._hold_new(()), key=lambda handle: handle.pid != first)
         ended = processes.end(
-            held,
+            # supervisord first: told to end, it starts no program again that ends beside it.
+            sorted(held, key=lambda handle: handle.pid != first),
             grace_s=grace_s,
             deadline_s=deadline,
             again=self._hold_new,
@@ -181,12 +183,15 @@ class Run:
         before = processes.newest_pid()
         looked = processes.table()
         found = self._evidence(looked)
-        fresh = found.keys() - set(held)
-        self._ledger.met(looked, found, fresh)
-        if fresh:
-            return processes.hold_all(fresh, self._evidence) or self._chase(_CHASE_S)
+        if fresh := {pid: why for pid, why in found.items() if pid not in held}:
+            return self._hold(looked, fresh) or self._chase(_CHASE_S)
         # Somebody forked meanwhile: perhaps one of ours, that is never there long enough to be seen.
         return self._chase(_GLANCE_S) if processes.newest_pid() != before else []
+
+    def _hold(self, looked: Table, found: Mapping[int, str]) -> list[Handle]:
+        """Handles on *found*, as far as they still are what they were in *looked*."""
+        self._ledger.met(looked, found, found)
+        return processes.hold_all(found, self._evidence)
 
     def _chase(self, within_s: float) -> list[Handle]:
         """Stop one that had always forked on when we came to hold it."""
@@ -243,9 +248,8 @@ class Run:
 
     # -- the caller ---------------------------------------------------------------------------------------------------
 
-    def _notice_caller(self, looked: Table) -> None:
-        ours = self._evidence.all_of_us(looked)
-        self._under = caller.runs_under(looked, ours, self._evidence.supervisord_pid)
+    def _notice_caller(self, looked: Table, all_of_us: Collection[int]) -> None:
+        self._under = caller.runs_under(looked, all_of_us, self._evidence.supervisord_pid)
         self._ledger.inside = self._under is not None
         if self._under is not None:
             self._evidence.keep_for_later([self._under])
@@ -257,7 +261,7 @@ class Run:
         self._farewell(report)
         self._under = None
         self._evidence.keep_for_later(())
-        self._end_processes(_LAST_GRACE_S, self._deadline - self._kept_s / 2)
+        self._end_processes(self._hold_new(()), _LAST_GRACE_S, self._deadline - self._kept_s / 2)
         self._end_windows()
 
     # -- the proof ----------------------------------------------------------------------------------------------------

@@ -2,7 +2,8 @@
 
     python -m tests.bench.stop [rounds]        20 by default; scripts/bench stop
 
-A cooperative server of four workers, by bare kill and wait, by the library and by the command; a worker that ignores
+A cooperative server of four workers: by bare kill and wait, with and without supervisord above it (whose interpreter
+takes 20 ms to leave), by the library's ending of a tree, its stop of a suite, and by the command. A worker that ignores
 SIGTERM when its leader has gone; one that nothing can kill; who listens on a port among 2,000 processes.
 """
 
@@ -19,9 +20,10 @@ from pathlib import Path
 
 import psutil
 
-from daemons import clock, processes, stop
+from daemons import clock, processes, stop, suite
 from daemons.settings import Settings
 from daemons.stop import Report
+from daemons.supervisor import Rpc
 from tests import suites
 from tests.bench.suite import told
 from tests.conftest import eventually
@@ -76,6 +78,39 @@ def bare_s() -> float:
         processes.wait_any([held], 5)
         took_s = clock.monotonic() - began
         held.close()
+        return took_s
+
+
+def tree_s() -> float:
+    """The server by itself again, by what ends agents and builds: its whole tree gone, its port free."""
+    with a_home() as (conf, _environ, plants):
+        pid = plants.python(SERVER, conf.port)
+        plants.pid("leader")
+        plants.pid("ours", 3)
+        began = clock.monotonic()
+        ended = processes.end_tree([pid], grace_s=5, deadline_s=began + 10)
+        assert processes.can_bind(conf.host, conf.port)
+        took_s = clock.monotonic() - began
+        assert len(ended) == 5
+        assert all(each.gone for each in ended)
+        return took_s
+
+
+def supervised_s() -> float:
+    """The server under supervisord, and nobody who proves anything: SIGTERM, nudges, and wait for them all."""
+    with planted(SERVER, 4) as (conf, _environ, plants):
+        record = suite.running(conf)
+        assert record
+        pids = [record.supervisord.pid, plants.pid("leader"), *(plants.pid("ours", n) for n in range(4))]
+        held = [handle for pid in pids if (handle := processes.Handle.open(pid))]
+        began = clock.monotonic()
+        held[0].signal(signal.SIGTERM)
+        while living := [handle for handle in held if not handle.ended()]:
+            Rpc(conf, timeout_s=0.0).poke()
+            processes.wait_any(living, 0.01)
+        took_s = clock.monotonic() - began
+        for handle in held:
+            handle.close()
         return took_s
 
 
@@ -191,6 +226,8 @@ def main() -> int:
         # In turns, so that what else the machine does falls on all alike.
         for name, measure in (
             ("by kill and wait", bare_s),
+            ("by end_tree", tree_s),
+            ("supervisord and server", supervised_s),
             ("by the library", library_s),
             ("by the command", command_s),
             ("an empty interpreter", python_s),
@@ -198,9 +235,14 @@ def main() -> int:
             series.setdefault(name, []).append(measure())
     for name, took_s in series.items():
         told(name, took_s)
-    own_s = statistics.median(series["by kill and wait"])
-    for name in ("by the library", "by the command"):
-        print(f"{name:24}{(statistics.median(series[name]) - own_s) * 1000:8.1f} ms above the server's own")
+    for name, own in (
+        ("by end_tree", "by kill and wait"),
+        ("by the library", "supervisord and server"),
+        ("by the library", "by kill and wait"),
+        ("by the command", "by kill and wait"),
+    ):
+        above_s = statistics.median(series[name]) - statistics.median(series[own])
+        print(f"{name:24}{above_s * 1000:8.1f} ms above {own}")
     told("deaf, its leader gone", [left_behind_s() for _ in range(3)])
     if os.access(FREEZER, os.W_OK):
         report = unkillable(2.5)
