@@ -14,6 +14,7 @@ from daemons import agents, files, tmux
 from daemons.agents import Done, Step, environments
 from daemons.registry import Registry
 from daemons.settings import Settings
+from daemons.tmux import TmuxUnavailable, Unknown
 
 FOREVER = ["sleep", "300"]
 
@@ -25,7 +26,7 @@ def registry(conf: Settings) -> Registry:
 
 def lose_tmux(conf: Settings) -> None:
     subprocess.run(["tmux", "-L", str(conf.tmux_socket), "kill-server"], capture_output=True, check=False)
-    eventually(lambda: isinstance(tmux.observe(conf), tmux.Unknown))
+    eventually(lambda: isinstance(tmux.observe(conf), Unknown))
 
 
 def permanent(conf: Settings, registry: Registry, name: str, **how: Any) -> dict[str, Any]:
@@ -63,7 +64,7 @@ def test_permanent_agents_come_back_with_command_folder_and_environment(conf: Se
     entry = registry.snapshot().agents["web"]
     assert entry["pid"] == done["web"].pid
     assert (entry["command"], entry["cwd"], entry["type"]) == (FOREVER, str(conf.home / "api"), "server")
-    found = environment_of(entry["pid"])
+    found = eventually(lambda: "PORT" in (now := environment_of(entry["pid"])) and now)
     assert (found["PORT"], found["WORDS"]) == ("8100", "a  b;c")
     assert os.readlink(f"/proc/{entry['pid']}/cwd") == str(conf.home / "api")
     line = registry.snapshot().agents["line"]["pid"]
@@ -186,6 +187,38 @@ def test_one_that_ends_again_and_again_is_not_brought_back_for_ever(conf: Settin
     assert actions == ["open"] * 5 + ["wait"] * 2
 
 
+def test_a_try_that_was_killed_before_it_opened_anything_keeps_nobody_waiting(
+    conf: Settings, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    permanent(conf, registry, "web")
+    lose_tmux(conf)
+    with monkeypatch.context() as killed:
+        killed.setattr("daemons.agents.recovery.open_agent", die)
+        with pytest.raises(KeyboardInterrupt):
+            recovered(conf, registry)
+
+    assert recovered(conf, registry)["web"].pid
+
+
+def test_what_could_not_be_opened_says_why_and_does_not_count(
+    conf: Settings, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise TmuxUnavailable(Unknown("failed", "no space for a window"))
+
+    permanent(conf, registry, "web")
+    lose_tmux(conf)
+    with monkeypatch.context() as full:
+        full.setattr("daemons.agents.recovery.open_agent", refuse)
+        problems = [recovered(conf, registry)["web"].problem for _ in range(6)]
+
+    assert problems == ["no space for a window"] * 6
+    assert recovered(conf, registry)["web"].pid
+
+
 def test_only_what_was_given_to_a_permanent_agent_is_kept_and_only_for_its_user(
     conf: Settings, registry: Registry
 ) -> None:
@@ -280,6 +313,6 @@ def test_a_variable_without_a_value_is_the_one_that_you_have(conf: Settings, reg
     refused = cmux("agents", "new", "other", "--env", "NOT_THERE", "--", *FOREVER)
 
     pid = registry.snapshot().agents["web"]["pid"]
-    found = eventually(lambda: environment_of(pid))
+    found = eventually(lambda: "A" in (now := environment_of(pid)) and now)
     assert (found["TOKEN"], found["A"]) == ("s3cret", "b=c")
     assert (refused.returncode, "you have no such variable" in refused.stderr) == (2, True)

@@ -27,8 +27,9 @@ from daemons.tmux import NameTaken, Seen, TmuxUnavailable, Unknown
 Action = Literal["open", "runs", "stopped", "wait", "stuck"]
 """`stopped`: as it was meant. `wait`: its budget is spent. `stuck`: it should run, and can't be brought back."""
 
-# One that ends again and again is not kept alive by calling this again and again.
-_POLICY = Policy(first_pause_s=10.0, longest_pause_s=600.0, most_an_hour=5)
+# One that ends again and again is not kept alive by calling this again and again. No pauses: a try that was killed
+# before it opened anything must not keep the next one waiting.
+_POLICY = Policy(first_pause_s=0.0, longest_pause_s=0.0, most_an_hour=5)
 _LOCK_S = 1.0
 
 
@@ -90,8 +91,8 @@ def _opened(conf: Settings, registry: Registry, step: Step, by: str) -> Done:
             agent_type=str(entry.get("type", "worker")),
         )
     except (NameTaken, TmuxUnavailable, ValueError, StorageError, LockBusy) as cause:
+        budget.give_back(step.agent_id)
         return Done(step, problem=str(cause))
-    budget.succeeded(step.agent_id)
     trace(conf, by, "agent.recovered", agent=step.agent_id, why=step.reason)
     return Done(step, pid=int(opened["pid"]))
 

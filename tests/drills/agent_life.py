@@ -3,7 +3,8 @@
     python -m tests.drills.agent_life [lives]        40 by default, of up to 30 steps each
 
 The steps are what people and accidents do: open, register, rename, move, end a process, close a window, end on purpose,
-unregister, adopt, a window of the user's own, tmux killed. What is so is asked of tmux by libtmux, not by the suite.
+unregister, adopt, recover, a window of the user's own, tmux killed, the service restarted. What is so is asked of tmux
+by libtmux, not by the suite.
 """
 
 from __future__ import annotations
@@ -27,16 +28,21 @@ from daemons import agents, clock, mailbox, settings, tmux
 from daemons.alerts import all_open
 from daemons.clock import Wake
 from daemons.registry import Registry
+from daemons.registry_service import __main__ as registry_service
 from daemons.registry_service.__main__ import RegistryService
 
-FOREVER = ["sleep", "100000"]
+FOREVER = ["sleep", "300"]
 NAMES = st.sampled_from(["ann", "bob", "cid"])
 LIVES = 40
 STEPS = 30
+SAID_EVERY = 10
 
 
 class Life(RuleBasedStateMachine):
     """Each agent as it should be: the pane that it lives in (by its server's life), and what was meant."""
+
+    lived = 0
+    steps = 0
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,14 +68,17 @@ class Life(RuleBasedStateMachine):
         self.service.close()
         subprocess.run(["tmux", "-L", self.socket, "kill-server"], capture_output=True, check=False)
         shutil.rmtree(self.home, ignore_errors=True)
+        Life.lived += 1
+        if Life.lived % SAID_EVERY == 0:
+            print(f"{Life.lived} lives, {Life.steps} steps: all agreed", flush=True)
 
     # -- what happens
 
-    @rule(name=NAMES)
-    def open(self, name: str) -> None:
+    @rule(name=NAMES, permanent=st.booleans())
+    def open(self, name: str, permanent: bool) -> None:
         taken = name in self.panes and self._lives(name) is not False
         try:
-            entry = agents.open_agent(self.conf, self.registry, name, command=FOREVER)
+            entry = agents.open_agent(self.conf, self.registry, name, command=FOREVER, permanent=permanent)
         except tmux.NameTaken:
             assert taken or self._windows_called(name), f"{name} was free"
             return
@@ -130,6 +139,22 @@ class Life(RuleBasedStateMachine):
         self.panes[name] = (entry["tmux_server"], entry["pane_id"])
 
     @rule()
+    def recover(self) -> None:
+        for done in agents.recover(self.conf, self.registry):
+            name = done.step.agent_id
+            if done.pid:
+                assert self._lives(name) is not True, f"{name} was opened although it lived"
+                entry = self.registry.snapshot().agents[name]
+                self.panes[name] = (entry["tmux_server"], entry["pane_id"])
+            elif done.problem:
+                assert self._windows_called(name), f"{name} could have been opened: {done.problem}"
+
+    @rule()
+    def service_is_restarted(self) -> None:
+        self.service.close()
+        self.service = RegistryService(self.conf, Wake())
+
+    @rule()
     def tmux_is_killed(self) -> None:
         self._shell("kill-server")
         clock.wait_until(lambda: self._starts(), within_s=5)
@@ -138,6 +163,7 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def all_agree(self) -> None:
+        Life.steps += 1
         seen = self._settled()
         open_keys = {alert.key for alert in all_open(self.conf)}
         assert set(self.registry.snapshot().agents) == set(self.panes) == set(seen)
@@ -233,6 +259,8 @@ class Life(RuleBasedStateMachine):
 
 def main() -> None:
     lives = int(sys.argv[1]) if len(sys.argv) > 1 else LIVES
+    signal.signal(signal.SIGTERM, _end)
+    registry_service._SHORTEST_CYCLE_S = 0.01  # four cycles a step: else most of a life is that pause
     how = hypothesis_settings(
         max_examples=lives,
         stateful_step_count=STEPS,
@@ -241,7 +269,12 @@ def main() -> None:
         database=None,
     )
     run_state_machine_as_test(Life, settings=how)
-    print(f"{lives} lives: registry, tmux and alerts agreed after every step")
+    print(f"{Life.lived} lives, {Life.steps} steps: registry, tmux and alerts agreed after every one")
+
+
+def _end(*_: object) -> None:
+    """Told to end, a life is torn down first. Hypothesis takes any other exception for a find."""
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

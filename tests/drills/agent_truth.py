@@ -13,15 +13,13 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-from daemons import agents, clock, loop, mailbox, settings
+from daemons import agents, clock, loop, mailbox
 from daemons.registry import Registry
-from daemons.settings import Settings
+from tests.drills.homes import TmuxHome, tmux_home
 from tests.drills.report import Report
 
 AGENTS = 18
@@ -34,28 +32,22 @@ QUIET_CYCLES = 6
 NAMES = tuple(f"w{number:02}" for number in range(AGENTS))
 
 
-@dataclass
 class Day:
     """One home with its tmux server and its service, and what its mailbox says."""
 
-    conf: Settings
-    registry: Registry
-    own: dict[str, str]
-    service: subprocess.Popen[bytes] | None = None
+    def __init__(self, home: TmuxHome) -> None:
+        self.conf, self.shell = home.conf, home.shell
+        self.registry = Registry(home.conf)
+        self._home = home
+        self._service: subprocess.Popen[bytes] | None = None
 
     def start(self, **other: str) -> None:
-        command = [sys.executable, "-m", f"daemons.{SERVICE}"]
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        self.service = subprocess.Popen(command, env={**os.environ, **self.own, **other}, **quiet)
+        self._service = self._home.python("-m", f"daemons.{SERVICE}", **other)
 
     def stop(self) -> None:
-        if self.service:
-            self.service.terminate()
-            self.service.wait()
-
-    def shell(self, *words: str) -> str:
-        command = ["tmux", "-u", "-f", "/dev/null", "-L", str(self.conf.tmux_socket), *words]
-        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=False).stdout.strip()
+        if self._service:
+            self._service.terminate()
+            self._service.wait()
 
     def open_again(self, *names: str) -> None:
         """Windows of these names in one call, as a person's script opens them; in a new session if there is none."""
@@ -87,25 +79,21 @@ class Day:
 
 
 @contextmanager
-def day(folder: Path, name: str) -> Iterator[Day]:
+def day(folder: Path) -> Iterator[Day]:
     """A home with 18 agents in real windows; all that it started is ended."""
-    socket = f"cmux-truth-{os.getpid()}-{name}"
-    folder.mkdir(parents=True)
-    own = {"CMUX_HOME": str(folder), "CMUX_TMUX_SOCKET": socket, "PYTHONPATH": str(settings.CODE)}
-    conf = settings.load({**own, "CMUX_STOP_GRACE": "0.3"})
-    one = Day(conf, Registry(conf), {**own, "CMUX_STOP_GRACE": "0.3", "CMUX_AGENTS_INTERVAL": "0.5"})
-    try:
-        for each in NAMES:
-            agents.open_agent(conf, one.registry, each, command=FOREVER)
-        yield one
-    finally:
-        one.stop()
-        one.shell("kill-server")
+    with tmux_home(folder, CMUX_STOP_GRACE="0.3", CMUX_AGENTS_INTERVAL="0.5") as home:
+        one = Day(home)
+        try:
+            for each in NAMES:
+                agents.open_agent(one.conf, one.registry, each, command=FOREVER)
+            yield one
+        finally:
+            one.stop()
 
 
 def bad_day(folder: Path, report: Report) -> None:
     """At most 2 lines for the loss, 1 a group for the return, none for who was stopped on purpose."""
-    with day(folder / "bad-day", "day") as one:
+    with day(folder / "bad-day") as one:
         one.start()
         started = one.shows("running")
         meant, lost = NAMES[:MEANT], NAMES[MEANT:]
@@ -171,7 +159,7 @@ FAULTS: dict[str, tuple[Callable[[Day], None], str]] = {
 def fault(folder: Path, name: str, report: Report) -> None:
     """One incident that says what is so; nobody lost, nobody called missing."""
     cause, words = FAULTS[name]
-    with day(folder / name, name) as one:
+    with day(folder / name) as one:
         server = int(one.shell("display-message", "-p", "#{pid}"))
         one.start()
         started = one.shows("running")

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from daemons import settings
@@ -12,3 +18,36 @@ def conf_of(home: Path) -> Settings:
     """The settings of *home*, which is made; its tmux server does not exist."""
     home.mkdir(parents=True, exist_ok=True)
     return settings.load({"CMUX_HOME": str(home), "CMUX_TMUX_SOCKET": "cmux-drill-none"})
+
+
+class TmuxHome:
+    """A home with a tmux server of its own, which is started by the first that needs it."""
+
+    def __init__(self, folder: Path, **own: str) -> None:
+        folder.mkdir(parents=True)
+        socket = f"cmux-drill-{os.getpid()}-{folder.parent.name}-{folder.name}"
+        self.own = {"CMUX_HOME": str(folder), "CMUX_TMUX_SOCKET": socket, "PYTHONPATH": str(settings.CODE), **own}
+        self.environ = {**os.environ, **self.own}
+        self.conf = settings.load(self.own)
+
+    def shell(self, *words: str) -> str:
+        """What tmux says to *words*; nothing when it fails."""
+        command = ["tmux", "-u", "-f", "/dev/null", "-L", str(self.conf.tmux_socket), *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=False).stdout.strip()
+
+    def python(self, *words: str, **other: str) -> subprocess.Popen[bytes]:
+        """Start one of our programs in this home; what it prints is not looked at."""
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        return subprocess.Popen([sys.executable, *words], env={**self.environ, **other}, **quiet)
+
+
+@contextmanager
+def tmux_home(folder: Path, **own: str) -> Iterator[TmuxHome]:
+    """One, whose server is ended also when the drill is told to end."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    home = TmuxHome(folder, **own)
+    try:
+        yield home
+    finally:
+        home.shell("kill-server")
+        signal.signal(signal.SIGTERM, before)

@@ -8,6 +8,7 @@ machine STEPS: registry and mailbox against a model, with crashes, rotation and 
 kills ROUNDS: mailbox writers and readers killed at random instants, ROUNDS times each.
 alert-kills ROUNDS: alerts killed at every step once, and ROUNDS stories at random.
 agent-truth ROUNDS: 18 agents on a bad day, and five ways in which tmux can't be asked.
+recover ROUNDS: tmux is lost, and `cmux recover --apply` killed while it brings eight agents back.
 contents ROUNDS: everything that can be wrong with a dist, ROUNDS times each.
 upgrades ROUNDS: the code changes under a running suite.
 verdicts ROUNDS: SIGSTOP of each daemon, and a service that hangs, refuses or is replaced, ROUNDS times each.
@@ -29,6 +30,7 @@ from tests.drills import (
     fulldisk,
     kills,
     powercut,
+    recover,
     registry_kills,
     syscalls,
     upgrades,
@@ -131,6 +133,7 @@ DRILLS = {
     "kills": Drill(kills.run),
     "alert-kills": Drill(alert_kills.run),
     "agent-truth": Drill(agent_truth.run),
+    "recover": Drill(recover.run),
     "verdicts": Drill(verdicts.run),
     "contents": Drill(contents.run),
     "upgrades": Drill(upgrades.run),
