@@ -74,6 +74,11 @@ class Budget:
         """The last try worked. It still counts for the hour: healing over and over is a failure too."""
         self._keep(name, Tries(self._of(name).at, 0))
 
+    def failed(self, name: str, now: datetime) -> None:
+        """The last try has failed *now*: what took long is not followed by the next one at once."""
+        tries = self._of(name)
+        self._keep(name, Tries((*tries.at[:-1], now), tries.failures))
+
     def give_back(self, name: str) -> None:
         """The last try was none: it was called off, or had nothing to do."""
         tries = self._of(name)

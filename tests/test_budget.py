@@ -28,6 +28,16 @@ def test_the_first_try_is_free(path: Path) -> None:
     assert Budget(path, POLICY).may("api", T0)
 
 
+def test_the_pause_begins_when_a_try_that_took_long_has_failed(path: Path) -> None:
+    budget = Budget(path, POLICY)
+    budget.spend("api", T0)
+
+    budget.failed("api", at(90))
+
+    assert Budget(path, POLICY).next_at("api", at(91)) == at(110)
+    assert Budget(path, POLICY).failures("api") == 1
+
+
 def test_each_failure_doubles_the_pause_up_to_the_longest(path: Path) -> None:
     budget = Budget(path, POLICY)
     moment = T0

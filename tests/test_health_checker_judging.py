@@ -167,7 +167,9 @@ BROKEN = State(Finding(("index.html is missing",)))
 
 
 @pytest.fixture
-def healer(conf: Settings) -> Healer:
+def healer(conf: Settings, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Healer:
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)  # its builder is of this home
     conf.frontend_dir.mkdir(parents=True)
     (conf.frontend_dir / "package.json").write_text("{}")
     files.private_dir(conf.run_dir)
@@ -212,6 +214,23 @@ def test_the_next_try_waits_and_a_changed_source_shortens_the_wait(conf: Setting
 
     try:
         assert healer.step(replace(BROKEN, sources="mended"), 60, now).doing == "building"
+    finally:
+        healer.close()
+
+
+def test_a_build_that_failed_is_told_while_the_next_try_is_under_way(conf: Settings, healer: Healer) -> None:
+    (conf.frontend_dir / "package.json").write_text('{"scripts": {"build": "echo told by npm; exit 1"}}')
+    now = T0
+    healer.step(BROKEN, 60, now)
+    eventually(lambda: healer._builder and healer._builder.poll() is not None, within_s=20)
+
+    waiting = healer.step(BROKEN, 60, now + timedelta(seconds=30))
+    assert (waiting.doing, waiting.trouble) == ("waiting", "build_failed"), "the pause begins when the try has ended"
+    again = healer.step(BROKEN, 60, now + timedelta(seconds=41))
+    try:
+        assert (again.doing, again.trouble) == ("building", "build_failed")
+        assert "told by npm" in again.output
+        assert healer.step(BROKEN, 60, now + timedelta(seconds=42)).trouble == "build_failed"
     finally:
         healer.close()
 

@@ -58,6 +58,7 @@ class Healer:
         self._left_over = _is_left_over(conf)
         self._sources: str | None = None
         self._keep_again_mono = float("-inf")
+        self._failed: Record | None = None
         self.ended: Record | None = None
         """The attempt whose end this cycle saw, for whoever tells about it."""
 
@@ -69,9 +70,9 @@ class Healer:
         """Start, watch or leave alone, as *state* asks for. *quiet_s*: since when nobody has changed dist."""
         self.ended = None
         if self._builder and self._builder.poll() is None:
-            return Healing("building", self._progress())
+            return self._building(self._progress())
         if self._builder:
-            self._take_in_result(self._builder, state.sources)
+            self._take_in_result(self._builder, state.sources, now)
         self._ease(state.sources)
         if state.finding.is_whole:
             return self._rest(state, quiet_s, now)
@@ -101,6 +102,7 @@ class Healer:
         for budget in (self._budget, self._restores):
             if budget.failures(NAME):
                 budget.succeeded(NAME)
+        self._failed = self._failed if state.is_stale else None
         if quiet_s < SETTLE_S or self._busy():
             return Healing("nothing")
         if self._left_over:
@@ -191,7 +193,16 @@ class Healer:
         )
         threading.Thread(target=self._wake_at_end, args=(self._builder,), name="builder-end", daemon=True).start()
         log.info("builder.started", purpose=purpose, pid=self._builder.pid)
-        return Healing("building", "begun")
+        return self._building("begun")
+
+    def _building(self, progress: str) -> Healing:
+        """At work; that the try before this one failed stays known until one succeeds."""
+        failed = self._failed
+        if failed is None:
+            return Healing("building", progress)
+        return Healing(
+            "building", f"{progress}, after a try that failed: {failed.reason}", "build_failed", failed.output
+        )
 
     def _wake_at_end(self, builder: subprocess.Popen[bytes]) -> None:
         builder.wait()
@@ -201,7 +212,7 @@ class Healer:
         now = record.read(self._conf)
         return f"at step {now.step}" if now and self._builder and now.pid == self._builder.pid else "begun"
 
-    def _take_in_result(self, builder: subprocess.Popen[bytes], sources: str | None) -> None:
+    def _take_in_result(self, builder: subprocess.Popen[bytes], sources: str | None, now: datetime) -> None:
         self._builder = None
         self._sources = sources
         if builder.returncode == record.EXIT_BUSY:
@@ -216,8 +227,12 @@ class Healer:
         self.ended = told
         if told.outcome == "kept":
             self._keep_again_mono = float("-inf")  # what comes in its place is another one, to be kept at once
-        if told.outcome in ("published", "restored", "not_needed") and self._paid_by:
+        if self._paid_by and told.outcome in ("published", "restored", "not_needed"):
+            self._failed = None
             self._paid_by[0].succeeded(self._paid_by[1])
+        elif self._paid_by and told.outcome == "failed":
+            self._failed = told
+            self._paid_by[0].failed(self._paid_by[1], now)
 
     def _give_back(self) -> None:
         if self._paid_by:
