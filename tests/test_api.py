@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import signal
+import shutil
 import socket
 import subprocess
 import sys
@@ -1023,6 +1024,28 @@ def test_an_open_page_still_finds_the_assets_of_the_build_before(api: Client, co
 
     assert api.get("/assets/index-old1old2.js").body == b"old"
     assert api.get("/assets/index-none.js").status == 404
+
+
+def test_a_damaged_file_is_served_as_it_was_built_while_that_is_kept(api: Client, conf: Settings) -> None:
+    build(conf)
+    kept = conf.state / "frontend-good" / "files"
+    shutil.copytree(conf.dist, kept)
+    (conf.dist / "assets" / "index-0A1b2C3d.js").write_bytes(b"consol\0\0\0\0\0\0\0\0\0")
+    (conf.dist / "index.html").write_text("<p>a page without a hash in its name may be another now")
+
+    assert api.get("/assets/index-0A1b2C3d.js").body == b"console.log(1)\n"
+    assert b"may be another now" in api.get("/").body
+
+
+def test_an_empty_page_is_none(api: Client, conf: Settings) -> None:
+    build(conf)
+    publish_all(conf, status="degraded", evidence="index.html is empty")
+
+    (conf.dist / "index.html").write_bytes(b" \n\0")
+
+    page = api.get("/")
+    assert page.status == 503
+    assert b"index.html is empty" in page.body
 
 
 OUTSIDE = [

@@ -1,7 +1,8 @@
 """The frontend's files, byte for byte, from whatever `dist` is at this moment; and the plain page in their place.
 
 A build exchanges the whole folder between two requests. So each request opens the folder first and takes everything
-from there; what an open page of the build before still asks for comes from `.cmux/frontend-previous/`.
+from there; what an open page of the build before still asks for comes from `.cmux/frontend-previous/`. What has a hash
+of its content in its name comes from the build that was kept: damage in dist breaks no page before it is mended.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ _POLICY = (
 )
 _LIMIT_BYTES = 64 << 20
 _LOOKS = 3
+_NOTHING = b" \t\r\n\0"
 _TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".mjs": "text/javascript; charset=utf-8",
@@ -55,7 +57,8 @@ def routes(state: State) -> Blueprint:
     @calls.get("/")
     def index() -> Response:
         found = asset(state.conf.dist, "index.html") if state.conf.frontend_dir.is_dir() else None
-        return _answer("index.html", found) if found else instead_of_the_frontend(state)
+        is_page = found is not None and found.content.strip(_NOTHING)
+        return _answer("index.html", found) if found and is_page else instead_of_the_frontend(state)
 
     @calls.get("/<path:name>")
     def file(name: str) -> Response:
@@ -72,10 +75,14 @@ def routes(state: State) -> Blueprint:
 
 
 def _folders(state: State, name: str) -> Iterator[Path]:
-    """Where the file *name* may lie: in dist, or for pages that were opened before it in what was dist then."""
-    yield state.conf.dist
+    """Where the file *name* may lie: in dist, or for pages that were opened before it in what was dist then.
+
+    A name with a hash of the content has one content: of what dist holds under it and what was kept when dist was seen
+    whole, the kept one is right.
+    """
     if builds.is_hashed(name):
         yield builds.good(state.conf) / "files"
+    yield state.conf.dist
     previous = builds.previous(state.conf)
     try:
         stamps = sorted(os.listdir(previous), reverse=True)
