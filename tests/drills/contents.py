@@ -1,23 +1,15 @@
 """What can be wrong with a dist, one after the other, on a suite's own API and health checker; a row for each.
 
-    python -m tests.drills.contents [--interval S]
-
 Columns: when it was noticed (published in the health answer), when dist was whole and served so again, and what page
 loads that follow their assets got meanwhile: whole pages, our plain page (503), or a page with something wrong in it.
 """
 
 from __future__ import annotations
 
-import argparse
 import gzip
-import hashlib
 import os
 import shutil
 import subprocess
-import sys
-import tempfile
-import threading
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -25,20 +17,17 @@ from pathlib import Path
 from typing import Any
 
 from daemons import clock, loop, processes, settings
-from daemons.health_checker import fetch
-from daemons.health_checker.fetch import NoAnswer, Target
-from daemons.health_checker.frontend import assets, check
+from daemons.health_checker.frontend import check
 from daemons.settings import Settings
 from tests.conftest import free_port
-from tests.drills.frontend import BUILDER, FIXTURE, environment
+from tests.drills.frontend import BUILDER, FIXTURE, environment, sums_of
 from tests.drills.report import Report
+from tests.drills.running import running
+from tests.drills.visitors import Visitors
 from tests.site import Site, serving
 
 INTERVAL_S = 3.0
 HEALED_WITHIN_S = 15.0
-LOAD_EVERY_S = 0.05
-# Files that root may read whatever their mode would hide the loss of a permission.
-AS_ANYBODY = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search")
 
 
 @dataclass(frozen=True)
@@ -163,68 +152,7 @@ FAULTS: dict[str, Plant] = {
 }
 
 
-# -- what is served meanwhile -----------------------------------------------------------------------------------------
-
-
-class Visitors(threading.Thread):
-    """Loads the page and what it names again and again, from the API, and keeps what was met."""
-
-    def __init__(self, conf: Settings) -> None:
-        super().__init__(daemon=True)
-        self._target = Target.parse(f"http://127.0.0.1:{conf.port}/")
-        self._ended = threading.Event()
-        self.met: Counter[str] = Counter()
-        self._pages: list[list[tuple[str, str]]] = []
-
-    def run(self) -> None:
-        while not self._ended.wait(LOAD_EVERY_S):
-            try:
-                self._load()
-            except NoAnswer as none:
-                self.met[f"no answer ({none.why})"] += 1
-
-    def _load(self) -> None:
-        page = fetch.get(self._target, within_s=5)
-        if page.status != 200:
-            self.met["plain page" if page.status == 503 else f"{page.status}"] += 1
-            return
-        loaded = [("index.html", _sum(page.body))]
-        for asset in assets.of_page(page.body, str(self._target)).assets:
-            answer = fetch.get(replace(self._target, path=asset.request), within_s=5, allowance_bytes=check.LIMIT_BYTES)
-            loaded.append((asset.path, _sum(answer.body) if answer.status == 200 else f"{answer.status}"))
-        self._pages.append(loaded)
-
-    def close(self, whole: set[tuple[str, str]]) -> None:
-        """End, and judge what was loaded by what files of *whole* builds hold."""
-        self._ended.set()
-        self.join()
-        for loaded in self._pages:
-            self.met["whole" if whole.issuperset(loaded) else "wrong"] += 1
-
-
-def _sum(body: bytes) -> str:
-    return hashlib.sha256(body).hexdigest()
-
-
-def built(at: Scene) -> set[tuple[str, str]]:
-    """What the files of the dist that is there hold."""
-    return set(check.look(at.dist, at.conf.frontend_url).sums.items())
-
-
 # -- the drill --------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def running(environ: dict[str, str], name: str) -> Iterator[None]:
-    wrapped = list(AS_ANYBODY) if os.getuid() == 0 and shutil.which("setpriv") else []
-    child = subprocess.Popen(
-        [*wrapped, sys.executable, "-m", f"daemons.{name}"], env=environ, stderr=subprocess.DEVNULL
-    )
-    try:
-        yield
-    finally:
-        child.terminate()
-        child.wait()
 
 
 @contextmanager
@@ -267,24 +195,25 @@ def row(at: Scene, name: str, plant: Plant) -> tuple[str, str]:
     """Plant one fault and see it through: the row for the table, and what was wrong with how it went."""
     if not clock.wait_until(lambda: is_well(at), within_s=HEALED_WITHIN_S):
         return f"{name:40} not begun", f"{name}: before it, all was not well: {at.detail()}"
-    before, visitors, whole = at.detail(), Visitors(at.conf), built(at)
-    visitors.start()
-    began_mono = clock.monotonic()
-    plant(at)
-    noticed = clock.wait_until(lambda: is_noticed(at, before), within_s=HEALED_WITHIN_S, every_s=0.02)
-    noticed_s = clock.monotonic() - began_mono
-    said = str(at.detail().get("evidence") or at.detail().get("stale") or at.detail().get("built"))
+    before = at.detail()
+    whole = sums_of(at.first_dist, at.conf) | sums_of(at.dist, at.conf)
     told_only = name.startswith("served otherwise")
-    if told_only:
-        at.site.spoiled.clear()
-    healed = clock.wait_until(lambda: is_well(at) and is_whole(at), within_s=HEALED_WITHIN_S, every_s=0.02)
-    healed_s = clock.monotonic() - began_mono
-    visitors.close(whole | built(at))
-    met = ", ".join(f"{count} {what}" for what, count in sorted(visitors.met.items()))
-    line = f"{name:40} {noticed_s:6.2f} s {'told' if told_only else f'{healed_s:6.2f} s':>9}  {met:45} {said[:110]}"
+    with Visitors(f"http://127.0.0.1:{at.conf.port}/") as visitors:
+        began_mono = clock.monotonic()
+        plant(at)
+        noticed = clock.wait_until(lambda: is_noticed(at, before), within_s=HEALED_WITHIN_S, every_s=0.02)
+        noticed_s = clock.monotonic() - began_mono
+        said = str(at.detail().get("evidence") or at.detail().get("stale") or at.detail().get("built"))
+        if told_only:
+            at.site.spoiled.clear()
+        healed = clock.wait_until(lambda: is_well(at) and is_whole(at), within_s=HEALED_WITHIN_S, every_s=0.02)
+        healed_s = clock.monotonic() - began_mono
+    met = visitors.met.kinds(whole | sums_of(at.dist, at.conf))
+    shown = ", ".join(f"{count} {what}" for what, count in sorted(met.items()))
+    line = f"{name:40} {noticed_s:6.2f} s {'told' if told_only else f'{healed_s:6.2f} s':>9}  {shown:45} {said[:110]}"
     if not noticed:
         return line, f"{name}: not noticed"
-    late = noticed_s > at.conf.health_interval_s + 1
+    late = noticed_s > at.conf.health_interval_s
     return line, f"{name}: noticed after {noticed_s:.1f} s" if late else ("" if healed else f"{name}: not healed")
 
 
@@ -292,42 +221,14 @@ def is_whole(at: Scene) -> bool:
     return check.look(at.dist, at.conf.frontend_url, at.conf.frontend_dir / "index.html").is_whole
 
 
-def contents(home: Path, interval_s: float, only: str = "") -> Report:
+def run(rounds: int, folder: Path) -> Report:
+    """Every fault *rounds* times, each noticed within one interval."""
     report = Report("contents")
     print(f"{'fault':40} {'noticed':>8} {'healed':>9}  {'served meanwhile':45} said")
-    with scene(home, interval_s) as at:
-        for name, plant in FAULTS.items():
-            if only in name:
+    with scene(folder, INTERVAL_S) as at:
+        for _ in range(rounds):
+            for name, plant in FAULTS.items():
                 line, wrong = row(at, name, plant)
                 print(line, flush=True)
-                report.count("faults", wrong)
+                report.count(f"kinds of fault, at an interval of {INTERVAL_S:g} s", wrong)
     return report
-
-
-def run(rounds: int, folder: Path) -> Report:
-    """Every fault *rounds* times, each within an interval and a second."""
-    report = Report("contents")
-    for number in range(rounds):
-        once = contents(folder / str(number), INTERVAL_S)
-        for wrong in once.wrong:
-            report.count("faults", wrong)
-        report.count("rounds", "")
-    return report
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.drills.contents", description=__doc__)
-    parser.add_argument("--interval", type=float, default=INTERVAL_S)
-    parser.add_argument("--only", default="")
-    asked = parser.parse_args()
-    home = Path(tempfile.mkdtemp(prefix="cmux-drill-"))
-    try:
-        report = contents(home, asked.interval, asked.only)
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
-    print("\n".join(report.lines()))
-    return 0 if report.passed else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())
