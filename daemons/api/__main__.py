@@ -53,6 +53,7 @@ class Api:
 
     def tick(self, _now: datetime) -> Mapping[str, object]:
         shared = self._state
+        shared.commits.check()  # a cycle that fails again and again is a missing heartbeat: the listener restarts us
         self._keep_up()
         return {
             "connections": sum(each.connections for each in self._servers),

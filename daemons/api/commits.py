@@ -12,7 +12,8 @@ import queue
 import threading
 from typing import Any, Generic, TypeVar
 
-from daemons import clock
+from daemons import clock, log
+from daemons.api.problems import Problem, busy
 from daemons.files import LockBusy, StorageError
 from daemons.registry import Edit, Outcome, Registry
 
@@ -20,6 +21,7 @@ T = TypeVar("T")
 
 LOCK_WITHIN_S = 2.0
 _LARGEST_GROUP = 256
+_LOOK_AFTER_THREAD_S = 1.0
 
 
 class _Wanted(Generic[T]):
@@ -29,7 +31,7 @@ class _Wanted(Generic[T]):
 
     def __init__(self, edit: Edit[T]) -> None:
         self.edit = edit
-        self.outcome: Outcome[T] = Outcome(error=RuntimeError("the API ended before the change was made"))
+        self.outcome: Outcome[T] | None = None
         self.done = threading.Lock()
         self.done.acquire()
 
@@ -47,13 +49,29 @@ class Commits:
         self.busy_s = 0.0
 
     def change(self, edit: Edit[T]) -> T:
-        """Like `Registry.change`: returns once the change is durable, raises what the edit or the store raises."""
+        """Like `Registry.change`: returns once the change is durable, raises what the edit or the store raises.
+
+        Always comes back: a fault of ours is a Problem 500, after the end it is 503.
+        """
         wanted = _Wanted(edit)
         self._queue.put(wanted)
-        wanted.done.acquire()
-        if wanted.outcome.error is not None:
-            raise wanted.outcome.error
-        return wanted.outcome.value  # type: ignore[return-value]  # without an error it is what the edit returned
+        while not wanted.done.acquire(timeout=_LOOK_AFTER_THREAD_S):
+            if not self._thread.is_alive():
+                break
+        outcome = wanted.outcome or Outcome(error=busy("the API is ending; ask again"))
+        if outcome.error is not None:
+            raise outcome.error
+        return outcome.value  # type: ignore[return-value]  # without an error it is what the edit returned
+
+    @property
+    def waiting(self) -> int:
+        """How many changes wait for the one that is being made."""
+        return self._queue.qsize()
+
+    def check(self) -> None:
+        """RuntimeError when the thread is gone: nothing can be changed here any more, and a new process must come."""
+        if not self._thread.is_alive():
+            raise RuntimeError("the thread that makes all changes has ended; this program must be started anew")
 
     def close(self) -> None:
         """Make the changes that wait, then end."""
@@ -80,9 +98,21 @@ class Commits:
             outcomes = self._registry.change_many([wanted.edit for wanted in group], timeout_s=LOCK_WITHIN_S)
         except (StorageError, LockBusy, ValueError) as error:
             outcomes = [Outcome(error=error)] * len(group)
+        except Exception as fault:  # noqa: BLE001 - whoever waits must hear of it, and the next ones have done nothing
+            outcomes = [Outcome(error=_told(fault, len(group)))] * len(group)
         self.edits += len(group)
         self.groups += 1
         self.busy_s += clock.monotonic() - begun
         for wanted, outcome in zip(group, outcomes, strict=True):
             wanted.outcome = outcome
             wanted.done.release()
+
+
+def _told(fault: Exception, edits: int) -> Problem:
+    """The answer to a fault that nobody foresaw. The store goes on: what it remembers it holds against the file."""
+    log.error("registry.commit_failed", error=repr(fault), edits=edits)
+    return Problem(
+        500,
+        "a fault of ours; look whether the change was made before you ask again, and in .cmux/logs/api.log for why",
+        name="fault",
+    )
