@@ -78,6 +78,8 @@ class Settings:
     agents_interval_s: float
     agent_settle_s: float
     missing_grace_s: float
+    agent_memory_bytes: int | None
+    agent_cores: float | None
     deliver: bool
     prompts: tuple[str, ...]
     services: tuple[Service, ...]
@@ -173,6 +175,8 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         agents_interval_s=conf.get("CMUX_AGENTS_INTERVAL", "2", _seconds),
         agent_settle_s=conf.get("CMUX_AGENT_SETTLE", "10", _seconds_or_none),
         missing_grace_s=conf.get("CMUX_MISSING_GRACE", "86400", _seconds),
+        agent_memory_bytes=conf.get("CMUX_AGENT_MEMORY", "4G", _optional(_amount)),
+        agent_cores=conf.get("CMUX_AGENT_CPU", "", _optional(_cores)),
         deliver=conf.get("CMUX_DELIVER", "no", _yes_no),
         prompts=conf.get("CMUX_PROMPTS", "\n".join(PROMPTS), _prompts),
         services=conf.services(),
@@ -326,6 +330,12 @@ def _seconds(raw: str) -> float:
 def _seconds_or_none(raw: str) -> float:
     if not re.fullmatch(r"\d{1,9}(\.\d{0,9})?|\.\d{1,9}", raw, re.ASCII):
         raise ValueError("a positive number of seconds")
+    return float(raw)
+
+
+def _cores(raw: str) -> float:
+    if not re.fullmatch(r"\d{1,4}(\.\d{1,3})?", raw, re.ASCII) or not float(raw):
+        raise ValueError("a number of cores such as 1 or 2.5")
     return float(raw)
 
 

@@ -37,6 +37,7 @@ def _lines(state: State) -> Iterator[str]:
     ages = [({"daemon": name}, each["age_s"]) for name, each in daemons if "age_s" in each]
     yield from _metric("cmux_daemon_cycle_age_seconds", "gauge", "Since the last completed cycle.", ages)
     yield from _about_agents(state)
+    yield from _about_each_agent(state)
     alerts = Counter((alert.kind, alert.state) for alert in state.knowledge.open_alerts())
     open_ = [({"kind": kind, "state": what}, count) for (kind, what), count in sorted(alerts.items())]
     yield from _metric("cmux_alerts_open", "gauge", "Alerts that are not cleared.", open_)
@@ -69,6 +70,25 @@ def _about_agents(state: State) -> Iterator[str]:
     states = [({"state": name}, count) for name, count in counts.items() if name != "registered"]
     yield from _metric("cmux_agents_observed", "gauge", "Agents by their observed state.", states)
     yield from _metric("cmux_registry_index", "counter", "Grows with every change.", [({}, listing.index)])
+
+
+_OF_AN_AGENT = (
+    ("rss_bytes", "cmux_agent_resident_memory_bytes", "gauge", "Memory of an agent and what it started."),
+    ("cpu_s", "cmux_agent_cpu_seconds_total", "counter", "CPU time of an agent and what it started."),
+    ("processes", "cmux_agent_processes", "gauge", "Processes of an agent."),
+)
+
+
+def _about_each_agent(state: State) -> Iterator[str]:
+    """As the registry service measured them, at most a quarter of a minute ago."""
+    seen = {agent_id: part[1] for agent_id, part in state.agents.parts().items()}
+    used = {agent_id: each["usage"] for agent_id, each in seen.items() if "usage" in each}
+    for field, metric, kind, about in _OF_AN_AGENT:
+        yield from _metric(metric, kind, about, [({"agent": agent_id}, u[field]) for agent_id, u in used.items()])
+    began = [({"agent": a}, clock.parse_stamp(u["began"]).timestamp()) for a, u in used.items()]
+    yield from _metric("cmux_agent_start_time_seconds", "gauge", "When its first process was started.", began)
+    unread = [({"agent": agent_id}, each.get("unread", 0)) for agent_id, each in seen.items()]
+    yield from _metric("cmux_agent_unread_messages", "gauge", "Mail that it has not read.", unread)
 
 
 def _about_the_api(state: State) -> Iterator[str]:

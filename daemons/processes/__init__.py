@@ -5,7 +5,7 @@
     ending      SIGTERM, wait, look again, freeze, SIGKILL, look again
     sockets     who occupies a port, who is at its other end
     apart       what must not be taken for the suite's     cgroups     what can't be left     usage     what it costs
-    limits      what it may cost
+    limits      what it may cost                               meter       what whole trees cost, in one pass
 
 The only door to signals and psutil. /proc is read directly: psutil costs 36 ms to import, three times as long a look,
 names one of four holders of a socket, and waits out its time on zombies that a stranger doesn't reap.
@@ -19,6 +19,7 @@ from daemons.processes.ending import Ended, Look, end, end_tree
 from daemons.processes.handles import Handle, freeze_newest, hold_all, identify, is_alive, wait_any
 from daemons.processes.identity import Identity, boot_id
 from daemons.processes.limits import files_of, inotify_use, machine_memory
+from daemons.processes.meter import Meter, TreeUse, pss_bytes
 from daemons.processes.proc import (
     MARKER,
     Process,
@@ -48,8 +49,10 @@ __all__ = [
     "Identity",
     "Listener",
     "Look",
+    "Meter",
     "Process",
     "Table",
+    "TreeUse",
     "Usage",
     "all_pids",
     "ancestors",
@@ -78,6 +81,7 @@ __all__ = [
     "occupants",
     "own_line",
     "peer_uid",
+    "pss_bytes",
     "read",
     "remove_cgroup",
     "start_apart",

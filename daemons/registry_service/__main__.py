@@ -1,7 +1,7 @@
 """tmux and the registry agree: who is gone is marked and told once, who is back too; who can't be seen is kept.
 
     tick:  what hooks left ─▶ registry ─▶ one look at tmux (woken by a death, asked again before "gone" is believed)
-             ─▶ verdicts ─▶ alerts ─▶ registry (only what changed) ─▶ status
+             ─▶ verdicts (and what they use) ─▶ alerts ─▶ registry (only what changed) ─▶ status
 
 Alerts come before the registry: killed in between, the next life finds the alert told and the mark missing.
 """
@@ -28,6 +28,7 @@ from daemons.registry_service.looking import Looker
 from daemons.registry_service.mail import MailState, MailWatch
 from daemons.registry_service.spool import Spool
 from daemons.registry_service.telling import reconcile
+from daemons.registry_service.usage import Usage, Used
 from daemons.registry_service.verdicts import Entries, Judge, Verdict
 from daemons.registry_service.windows import EndedWindows
 from daemons.settings import Settings
@@ -47,6 +48,7 @@ class Findings:
     entries: Entries
     verdicts: Mapping[str, Verdict]
     observation: Seen | Unknown
+    used: Mapping[str, Used]
     mail: MailState | None
 
 
@@ -63,6 +65,7 @@ class RegistryService:
         self._looker = Looker(conf, self._deaths.ended, lambda: wake.stop_requested)
         self._judge = Judge(conf)
         self._windows = EndedWindows(conf, self._journal)
+        self._usage = Usage(conf)
         self._mail = MailWatch(conf)
         self._delivery = Delivery(conf, self._journal)
         self._beats = Beats(conf)
@@ -102,7 +105,8 @@ class RegistryService:
         registered = self._registry.snapshot().agents
         entries = _seen_by_both(before, registered)
         verdicts = self._judge.judge(entries, looked.sightings, self._beats.heard(entries), now)
-        return Findings(registered, entries, verdicts, looked.observation, self._mail.look(registered))
+        used, mail = self._usage.look(verdicts, now), self._mail.look(registered)
+        return Findings(registered, entries, verdicts, looked.observation, used, mail)
 
     def _tell(self, found: Findings, now: datetime) -> None:
         told = {alert.key for alert in self._alerts.open()}
@@ -111,6 +115,7 @@ class RegistryService:
         conditions.of_tmux(wanted, told, self._conf, found.entries, found.verdicts, found.observation)
         conditions.of_registry(wanted, self._registry.troubles(), now)
         conditions.of_mailbox(wanted, told, found.mail)
+        self._usage.conditions(wanted, told, found.verdicts)
         reconcile(self._alerts, wanted, told, now)
         self._alerts.tick(now)
 
@@ -175,16 +180,19 @@ def _detail(found: Findings) -> dict[str, object]:
     return {
         "tmux": _answer(found.observation),
         "counts": {state: states.count(state) for state in sorted(set(states))},
-        "agents": {agent_id: _told(verdict, unread.get(agent_id, 0)) for agent_id, verdict in found.verdicts.items()},
+        "agents": {
+            agent_id: _told(verdict, unread.get(agent_id, 0), found.used.get(agent_id))
+            for agent_id, verdict in found.verdicts.items()
+        },
         "unregistered": _unregistered(found),
         "mailbox": _mail(found.mail),
     }
 
 
-def _told(verdict: Verdict, unread: int) -> dict[str, object]:
-    mail = {"unread": unread} if unread else {}
+def _told(verdict: Verdict, unread: int, used: Used | None) -> dict[str, object]:
     evidence = safe(verdict.evidence, one_line=True)
-    return {"state": verdict.state, "evidence": evidence, "since": clock.stamp(verdict.since), **mail}
+    told = {"state": verdict.state, "evidence": evidence, "since": clock.stamp(verdict.since)}
+    return {**told, **({"unread": unread} if unread else {}), **({"usage": used.told()} if used else {})}
 
 
 def _answer(observation: Seen | Unknown) -> dict[str, object]:
