@@ -173,6 +173,19 @@ def write(record: Record, conf: Settings) -> None:
     files.replace(_record_file(conf), json.dumps(content, indent=1).encode() + b"\n")
 
 
+def restore(record: Record, conf: Settings) -> bool:
+    """Where id or record are gone or make no sense while *record*'s suite runs, write them anew. Whether that was so.
+
+    StorageError, LockBusy when it can't be done.
+    """
+    is_lost = not _words(files.read(_id_file(conf))) or _written(conf) is None
+    if is_lost and processes.is_alive(record.supervisord):
+        restore_id(record.suite_id, conf)
+        if _written(conf) is None:
+            write(record, conf)
+    return is_lost
+
+
 def read(conf: Settings) -> Record | None:
     """The record of the suite that was started last in this home, running or not.
 

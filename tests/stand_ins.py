@@ -19,7 +19,7 @@ _PROGRAM = """
 command=%(here)s/../.venv/bin/python {code}
 directory=%(here)s/..
 autorestart=true
-startsecs=1
+startsecs={up_after_s}
 startretries={retries}
 stopasgroup={as_group}
 killasgroup={as_group}
@@ -36,6 +36,7 @@ def in_place_of_the_daemons(
     *,
     listener: str | None = None,
     retries: int = 10,
+    up_after_s: int = 1,
     as_group: bool = True,
 ) -> Settings:
     """The settings with a checkout whose supervisord.conf is the real one, but for *programs*: name to Python code.
@@ -43,9 +44,9 @@ def in_place_of_the_daemons(
     *listener* is code too, run by the real block of the listener.
     """
     real = (settings.CODE / "conf" / "supervisord.conf").read_text(encoding="utf-8")
+    told = {"retries": retries, "up_after_s": up_after_s, "as_group": as_group}
     blocks = [
-        _PROGRAM.format(name=name, code=_written(checkout, name, code), retries=retries, as_group=as_group)
-        for name, code in programs.items()
+        _PROGRAM.format(name=name, code=_written(checkout, name, code), **told) for name, code in programs.items()
     ]
     if listener:
         block = real[real.index("[eventlistener:") :]

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Cmux, answer, free_port, run_cmux
+from conftest import Cmux, answer, eventually, free_port, run_cmux
 
 from daemons import settings, supervisor
 from daemons.settings import Settings
@@ -200,6 +200,19 @@ def test_plain_supervisorctl_works_beside_it(suite: Suite) -> None:
 
     assert asked.returncode == 0, asked.stdout + asked.stderr
     assert "registry_service" in asked.stdout
+
+
+def test_a_suite_whose_record_was_deleted_is_not_called_stopped_and_has_its_record_again(suite: Suite) -> None:
+    lost = [suite.conf.run_dir / "suite.json", suite.conf.state / "suite_id"]
+    for each in lost:
+        each.unlink()
+
+    told = answer(suite("status", "--json"))
+
+    assert told["verdict"] == "degraded"
+    assert "a supervisord runs here" in told["findings"][0]["what"]
+    eventually(lambda: all(each.exists() for each in lost), within_s=15)
+    assert answer(suite("status", "--json"))["verdict"] == "healthy"
 
 
 # -- while nothing runs -----------------------------------------------------------------------------------------------

@@ -134,9 +134,25 @@ class TestLeftovers:
 
         ended = end_leftovers(dataclasses.replace(declared, stop_grace_s=0.2))
 
-        assert {each.pid: each.signals[-1] for each in ended}[deaf] == "SIGKILL"
-        assert all(each.gone for each in ended)
+        assert {each.ended.pid: each.ended.signals[-1] for each in ended}[deaf] == "SIGKILL"
+        assert all(each.ended.gone for each in ended)
         assert members(declared) == set()
+
+    def test_a_suite_whose_id_and_record_were_lost_is_one_and_each_is_named_once(self, ours: Settings) -> None:
+        record = launch(ours)
+        eventually(lambda: set(supervisor.PROGRAMS) <= pids(ours).keys())
+        for lost in (ours.state / "suite_id", ours.run_dir / "suite.json"):
+            lost.unlink()
+
+        ended = end_leftovers(ours)
+
+        named = {each.ended.pid: each.who for each in ended}
+        assert len(ended) == len(named)
+        assert f"pid {record.supervisord.pid} " in named[record.supervisord.pid]
+        assert "supervisor.supervisord" in named[record.supervisord.pid]
+        assert not [who for who in named.values() if who.endswith("(gone)")]
+        assert suite.known_id(ours) == record.suite_id
+        assert members(ours) == set()
 
     def test_an_agents_window_is_none(self, ours: Settings) -> None:
         marker = f"CMUX_SUITE_ID={suite.suite_id(ours)}"

@@ -195,3 +195,30 @@ class TestTheRecord:
         (conf.run_dir / "suite.json").write_bytes(content)
 
         assert suite.read(conf) is None
+
+    def test_what_was_deleted_while_it_runs_is_written_anew(self, conf: Settings) -> None:
+        written = record(conf)
+        suite.write(written, conf)
+        assert not suite.restore(written, conf)
+        (conf.state / ID_FILE).unlink()
+        (conf.run_dir / "suite.json").write_bytes(b"{")
+
+        assert suite.restore(written, conf)
+
+        assert suite.running(conf) == written
+        assert suite.known_id(conf) == written.suite_id
+        assert not suite.restore(written, conf)
+
+    def test_one_whose_supervisord_has_ended_or_that_another_took_over_is_not_written_anew(
+        self, conf: Settings
+    ) -> None:
+        ourselves = processes.identify(os.getpid())
+        assert ourselves
+        ended = record(conf, dataclasses.replace(ourselves, started=ourselves.started - 1))
+        suite.restore(ended, conf)
+        assert suite.read(conf) is None
+
+        another = record(conf)
+        suite.write(another, conf)
+        suite.restore(dataclasses.replace(another, port=1), conf)
+        assert suite.read(conf) == another

@@ -87,11 +87,12 @@ class Program:
 
 @dataclass(frozen=True)
 class Condition:
-    """The suite of one home at one moment. *record* is None when nothing runs."""
+    """The suite of one home at one moment. *record* is None when nothing runs, as far as is known: see *unproven*."""
 
     conf: Settings
     now: datetime
     record: Record | None
+    unproven: str = ""  # who is on supervisord's socket, without a record that says whose suite that is
     programs: tuple[Program, ...] = ()
     unreachable: str = ""
     health: Reply | None = None
@@ -99,11 +100,11 @@ class Condition:
 
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
-        return tuple(_findings(self)) if self.record else ()
+        return tuple(_findings(self)) if self.record else tuple(_about_the_unproven(self))
 
     @property
     def verdict(self) -> Verdict:
-        if self.record is None:
+        if self.record is None and not self.unproven:
             return "stopped"
         return "healthy" if all(finding.is_notice for finding in self.findings) else "degraded"
 
@@ -112,7 +113,9 @@ def look(conf: Settings) -> Condition:
     """How the suite of this home is now. Within a few milliseconds when all is well, about 3 s when something hangs."""
     record = suite.running(conf)
     if record is None:
-        return Condition(conf, clock.now(), None)
+        from daemons.stop import answering  # 20 ms, and only for a home in which nothing seems to run
+
+        return Condition(conf, clock.now(), None, answering.problem(conf))
     try:
         programs, unreachable = _programs(conf), ""
     except supervisor.SupervisorDown as down:
@@ -121,7 +124,7 @@ def look(conf: Settings) -> Condition:
         health, unanswered = asking.get(conf, "/api/webhooks/health"), ""
     except NoAnswer as silence:
         health, unanswered = None, str(silence)
-    return Condition(conf, clock.now(), record, programs, unreachable, health, unanswered)
+    return Condition(conf, clock.now(), record, "", programs, unreachable, health, unanswered)
 
 
 def or_reason(read: Callable[[], T]) -> tuple[T | None, str | None]:
@@ -165,6 +168,14 @@ def _findings(condition: Condition) -> Iterator[Finding]:
         yield from _about(program, condition.now)
     yield from _about_health(condition)
     yield from _about_code(condition.programs)
+
+
+def _about_the_unproven(condition: Condition) -> Iterator[Finding]:
+    if condition.unproven:
+        what = "a supervisord runs here that is not known to be this suite's"
+        yield Finding(
+            "bad", what, condition.unproven, "ask again in 10 s: a suite writes a lost record anew"
+        )
 
 
 def _about(program: Program, now: datetime) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from daemons import processes, start
+from daemons import start
 from daemons.cli import requirements
 from daemons.cli.command import DEGRADED, DONE, FAILED, TIMED_OUT, positive_seconds
 from daemons.cli.screen import Screen, duration, shown
@@ -62,7 +62,7 @@ def show(report: Report, conf: Settings, screen: Screen) -> None:
             "other_settings": list(report.notes),
             "took_s": round(report.took_s, 3),
             "parts": [{"name": part.name, "healthy": part.healthy, "detail": part.detail} for part in report.parts],
-            "ended_leftovers": [each.pid for each in report.ended],
+            "ended_leftovers": [each.ended.pid for each in report.ended],
             "lacks": [{"program": lack.program, "found": lack.found, "install": lack.how} for lack in lacks],
         },
         ok=report.healthy,
@@ -76,8 +76,8 @@ def _show_suite(report: Report, conf: Settings, screen: Screen) -> None:
     screen.say(f"{sign} {screen.paint(f'the suite of {shown(conf.home)} {state}', 'bold')}, {when}")
     for note in report.notes:
         screen.say(f"  {shown(note)}; to have it so: cmux restart")
-    for ended in report.ended:
-        screen.say(f"  ended what a killed suite had left: {shown(processes.describe(ended.pid))}")
+    for leftover in report.ended:
+        screen.say(f"  ended what a killed suite had left: {shown(leftover.who)}")
     screen.say()
     screen.table(
         ("", "PART", ""),

@@ -86,7 +86,9 @@ def _stores(conf: Settings) -> Stores:
 def _show_verdict(now: Condition, screen: Screen) -> None:
     home = shown(now.conf.home)
     if now.record is None:
-        screen.say(f"{screen.sign('off')} {screen.paint(f'nothing runs in {home}', 'bold')}")
+        is_off = now.verdict == "stopped"
+        words = f"nothing runs in {home}" if is_off else f"it is not known what runs in {home}"
+        screen.say(f"{screen.sign('off' if is_off else 'unknown')} {screen.paint(words, 'bold')}")
         return
     up = duration((now.now - clock.parse_stamp(now.record.started_at)).total_seconds())
     sign = screen.sign("ok" if now.verdict == "healthy" else "degraded")

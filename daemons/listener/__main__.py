@@ -23,6 +23,7 @@ from daemons.listener.care import Care
 from daemons.listener.events import Events
 from daemons.listener.heartbeats import Heartbeats
 from daemons.listener.outdated import Outdated
+from daemons.listener.papers import Papers
 from daemons.settings import Settings
 from daemons.supervisor import Rpc, SupervisorDown, SupervisorRefused
 
@@ -52,6 +53,7 @@ class Listener:
         self._detail: Mapping[str, object] = {}
         self._answered_mono = clock.monotonic()
         self._timer: threading.Timer | None = None
+        self._papers = Papers(conf)
         self._outdated = Outdated(conf, self._rpc, self._alarms, self._care.expect)
         events.listen(wake)
 
@@ -90,6 +92,7 @@ class Listener:
         events = self._events.take()
         if self._rpc.is_shutting_down():
             return {}
+        self._papers.keep()
         self._care.hear(events, now)
         programs = {program.name: program for program in self._rpc.processes()}
         self._care.look(programs, now)

@@ -19,9 +19,8 @@ from typing import Literal
 from daemons import clock, files, processes, settings, suite
 from daemons.files import LockBusy, StorageError
 from daemons.journal import Journal
-from daemons.processes import Ended
 from daemons.settings import Settings
-from daemons.start.leftovers import end_leftovers
+from daemons.start.leftovers import Leftover, end_leftovers
 from daemons.start.readiness import Part, Waiting
 from daemons.start.strangers import strangers
 from daemons.suite import Record
@@ -36,7 +35,7 @@ Outcome = Literal["started", "running already", "refused"]
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How a start went. *problem* is one line, empty when *healthy*; *ended* is what a dead suite had left running.
+    """How a start went. *problem* is one line, empty when *healthy*; *ended* is what a suite before had left running.
 
     *notes* say in which settings the suite that ran already differs from the ones that this start came with.
     """
@@ -45,7 +44,7 @@ class Report:
     healthy: bool
     problem: str
     parts: tuple[Part, ...]
-    ended: tuple[Ended, ...]
+    ended: tuple[Leftover, ...]
     notes: tuple[str, ...]
     url: str
     took_s: float
@@ -61,7 +60,7 @@ def start(conf: Settings, *, wait_s: float = WAIT_S) -> Report:
     Programs that somebody stopped are started again. Never raises for what can go wrong outside: the report says it.
     """
     began = clock.monotonic()
-    ended: tuple[Ended, ...] = ()
+    ended: tuple[Leftover, ...] = ()
     outcome: Outcome = "refused"
     parts: tuple[Part, ...] = ()
     notes: tuple[str, ...] = ()
@@ -85,7 +84,7 @@ def _waited(conf: Settings, record: Record, deadline_s: float) -> tuple[tuple[Pa
     return Waiting(_as_started(conf, record), record).until_healthy(deadline_s)
 
 
-def _launched(conf: Settings) -> tuple[Record, Outcome, tuple[Ended, ...]]:
+def _launched(conf: Settings) -> tuple[Record, Outcome, tuple[Leftover, ...]]:
     """The suite that runs when this returns: the one from before, or a new one."""
     if record := suite.running(conf):
         return record, "running already", ()
@@ -114,11 +113,11 @@ def _as_started(conf: Settings, record: Record) -> Settings:
     return replace(conf, host=record.host, port=record.port, services=kept)
 
 
-def _launch(conf: Settings) -> tuple[Record, Outcome, tuple[Ended, ...]]:
+def _launch(conf: Settings) -> tuple[Record, Outcome, tuple[Leftover, ...]]:
     ended = end_leftovers(conf)
-    if staying := [each for each in ended if not each.gone]:
-        names = ", ".join(processes.describe(each.pid) for each in staying)
-        raise _Refused(f"a suite that was killed left {names}, which cannot be ended: {staying[0].left}")
+    if staying := [each for each in ended if not each.ended.gone]:
+        names = ", ".join(each.who for each in staying)
+        raise _Refused(f"a suite that was killed left {names}, which cannot be ended: {staying[0].ended.left}")
     if taken := strangers(conf):
         raise _Refused("; ".join(taken))
     record = _run_launcher(conf)
@@ -126,8 +125,8 @@ def _launch(conf: Settings) -> tuple[Record, Outcome, tuple[Ended, ...]]:
     return record, "started", ended
 
 
-def _note(conf: Settings, record: Record, ended: tuple[Ended, ...]) -> None:
-    leftovers = [{"pid": each.pid, "signals": each.signals} for each in ended]
+def _note(conf: Settings, record: Record, ended: tuple[Leftover, ...]) -> None:
+    leftovers = [{"who": each.who, "signals": each.ended.signals} for each in ended]
     try:
         Journal(conf, "system:start").record("suite.started", pid=record.supervisord.pid, ended_leftovers=leftovers)
     except (StorageError, LockBusy):

@@ -7,6 +7,7 @@ not. Agents in tmux windows are no leftovers: they carry the marker too, and the
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 
 from daemons import clock, processes, suite
@@ -14,7 +15,15 @@ from daemons.processes import Ended, Handle, Table
 from daemons.settings import Settings
 
 
-def end_leftovers(conf: Settings) -> tuple[Ended, ...]:
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """One of them: *who*, as `pid 12 (root) node server.js`, is what it was while it lived."""
+
+    who: str
+    ended: Ended
+
+
+def end_leftovers(conf: Settings) -> tuple[Leftover, ...]:
     """End them by identity: SIGTERM, the grace of the settings, SIGKILL, within the stop's deadline.
 
     Call it under the stop lock and only when no suite runs.
@@ -24,15 +33,19 @@ def end_leftovers(conf: Settings) -> tuple[Ended, ...]:
         return ()
     record = suite.read(conf)
     cgroup = Path(record.cgroup) if record and record.cgroup else None
+    names: dict[int, str] = {}
 
     def evidence(looked: Table) -> set[int]:
         return _left_behind(known, cgroup, looked)
 
     def look(held: Collection[int]) -> list[Handle]:
-        return processes.hold_all(evidence(processes.table()) - set(held), evidence)
+        fresh = evidence(processes.table()) - set(held)
+        names.update({pid: processes.describe(pid) for pid in fresh})
+        return processes.hold_all(fresh, evidence)
 
     deadline_s = clock.monotonic() + conf.stop_timeout_s
-    return processes.end(look(()), grace_s=conf.stop_grace_s, deadline_s=deadline_s, again=look)
+    ended = processes.end(look(()), grace_s=conf.stop_grace_s, deadline_s=deadline_s, again=look)
+    return tuple(Leftover(names[each.pid], each) for each in ended)
 
 
 def _lost_id(conf: Settings) -> str | None:
@@ -45,7 +58,7 @@ def _lost_id(conf: Settings) -> str | None:
 def _left_behind(suite_id: str, cgroup: Path | None, looked: Table) -> set[int]:
     roots = processes.marked(suite_id, looked) | (processes.cgroup_pids(cgroup) if cgroup else set())
     found = processes.tree(roots, looked) - processes.own_line(looked)
-    return {pid for pid in found if not _is_of_a_window(pid, looked)}
+    return {pid for pid in found if not looked[pid].ended and not _is_of_a_window(pid, looked)}
 
 
 def _is_of_a_window(pid: int, looked: Table) -> bool:
