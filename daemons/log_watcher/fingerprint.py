@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from daemons.log_watcher import levels, traces
+from daemons.log_watcher import levels, structured, traces
 
 # Part of every fingerprint: a better algorithm gets a new number, and groups made by an old one keep their names.
 VERSION = b"1"
@@ -74,11 +74,11 @@ def _trace(lines: Sequence[bytes]) -> bytes | None:
 
 
 def _message(line: bytes) -> bytes:
-    fields = levels.parsed(line)
+    fields = structured.parsed(line)
     if fields is None:
         return masked(line)
     stack = next((str(fields[key]) for key in _STACK_KEYS if "\n" in str(fields.get(key) or "")), "")
-    said = next((str(fields[key]) for key in levels.MESSAGE_KEYS if fields.get(key)), "")
+    said = next((str(fields[key]) for key in structured.MESSAGE_KEYS if fields.get(key)), "")
     who = str(fields.get("logger") or fields.get("name") or "")
     traced = _trace(_bytes(stack).split(b"\n")) if stack else None
     if traced or not said:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable
 
 from daemons.log_watcher import levels, traces
-from daemons.log_watcher.levels import ERROR
+from daemons.log_watcher.words import ERROR
 
 # Longer ones are not remembered: header, message and quoted words are cut at lengths above this.
 LINE_BYTES = 240

@@ -10,22 +10,11 @@ message begins. So a level counts where the writer put it, and not where a messa
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 
-DEBUG, INFO, WARNING, ERROR = 10, 20, 30, 40
-
-_WORDS = {
-    DEBUG: "trace finest finer fine verbose debug debg dbg trc vrb",
-    INFO: "info inf information informational notice config log success hint statement detail",
-    WARNING: "warn warning wrn",
-    ERROR: "error err critical crit crt fatal ftl severe alert emerg emergency panic fail failure",
-}
-# Words that are also ordinary: bare, they are a level only in capitals with a colon (PostgreSQL's `LOG:`).
-_ORDINARY = {"fine", "config", "log", "success", "hint", "statement", "detail", "fail", "failure", "panic", "alert"}
-LEVELS = {word.encode(): level for level, words in _WORDS.items() for word in words.split()}
-_ALL_WORDS = "|".join(sorted((word.decode() for word in LEVELS), key=len, reverse=True))
+from daemons.log_watcher import structured, words
+from daemons.log_watcher.words import DEBUG, ERROR, INFO, LEVELS, WARNING
 
 # Only so much of a line is looked at for its level: a header is short, and no line may cost more than this.
 HEADER_BYTES = 400
@@ -44,13 +33,19 @@ class Head:
     message: bytes = b""
 
 
+_ALL = words.ALL.encode()
 ANSI = re.compile(rb"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 _MONTH = rb"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
 _DAY = rb"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
-_CLOCK = rb"\d{1,2}:\d\d:\d\d(?:[.,]\d{1,9})?(?:\ ?(?:Z\b|UTC\b|GMT\b|[+-]\d\d:?\d\d\b))?"
+_CLOCK = (
+    rb"(?:\d{1,2}:\d\d:\d\d(?:[.,]\d{1,9})?(?:\ ?(?:[AP]M\b|Z\b|UTC\b|GMT\b|[+-]\d\d:?\d\d\b))?"
+    rb"|\d{1,2}:\d\d\ ?[AP]M\b)"
+)
 _DATE = (
-    rb"(?:\d{4}[-/.]\d\d[-/.]\d\d|\d\d[-/.]\d\d[-/.]\d{2,4}|" + _MONTH + rb"\ +\d{1,2}(?:,?\ \d{4})?"
+    rb"(?:\d{4}[-/.]\d\d[-/.]\d\d|\d\d-\d\d(?=\ \d\d:)|\d{6}(?=\ \d{6}\ \d)|\d\d[-/.]\d\d[-/.]\d{2,4}|"
+    + _MONTH
+    + rb"\ +\d{1,2}(?:,?\ \d{4})?"
     rb"|\d{1,2}[-/\ ]" + _MONTH + rb"[-/\ ]\d{4})"
 )
 _TIME = rb"(?:" + _DAY + rb",?\ )?" + _DATE + rb"(?:[T\ ,:_-]{1,2}" + _CLOCK + rb")?(?:\ \d{4}\b)?"
@@ -66,36 +61,42 @@ SURELY_STARTS = re.compile(
 _STEP = re.compile(
     rb"\s*(?:"
     rb"(?P<time>" + _TIME + rb"|" + _CLOCK + rb"|\d{10}(?:\.\d+|\d{3}|\d{6}|\d{9})?)(?=[\s\]|,:-]|$)[:,]?"
-    rb"|(?P<bracket>[\[(<][^\])>\n]{0,120}[\])>]):?"
-    rb"|(?P<level>(?i:" + _ALL_WORDS.encode() + rb"))(?:\[\w+\]|\(\d+\))?(?P<colon>:?)(?=[\s:|\])/,;]|-\s|$)"
-    rb"|(?P<separator>[-|:*#>]+)(?=\s|$)"
-    rb"|(?P<number>\#?\d[\d.,]*(?:\#\d+)?:?)(?=\s)"
+    rb"|(?P<bracket>[\[(<][^\])>\n]{0,120}[\])>]|\{[\w.:/-]{1,80}\}):?"
+    rb"|(?P<level>(?i:" + _ALL + rb"))(?:\[[\w|:.-]+\]|\(\d+\))?(?P<colon>:?)(?=[\s:|\])/,;]|-\s|$)"
+    rb"|(?P<channel>[a-z][\w-]*\.)(?P<of_channel>[A-Z]{4,9})(?=: )"
+    rb"|(?P<letter>[VDIWEFC])(?=\s+\S)"
+    rb"|(?P<separator>\|+|[-|:*#>]+(?=\s|$))"
+    rb"|(?P<pair>(?!level|lvl|severity|log)[a-z_]{1,30}=[^\s\"]{1,80})(?=\s)"
+    rb"|(?P<number>\#?\d[\d.,]*(?:\#\d+)?:?|[0-9a-f]{8}-[0-9a-f-]{27})(?=\s)"
     rb"|(?P<name>[A-Za-z_][\w.$/@:+-]*(?:\[[\w./-]*\])?(?:\([^)\s]*\))?:?)(?=\s)"
     rb")"
 )
 # `[ERROR]`, `[core:error]`, `[2026-01-31 10:00:00,123: ERROR/Worker-1]`, `[2026-01-31T10:00:00Z ERROR app]`
 _IN_BRACKET = re.compile(
-    rb"[\[(<]\s*(?:(?:" + _TIME + rb"|" + _CLOCK + rb")[\s,:|]*)?(?:[\w.-]*:)?"
-    rb"(?P<word>(?i:" + _ALL_WORDS.encode() + rb"))(?:[/\s:].*)?\s*[\])>]$"
+    rb"[\[(<]\s*(?:(?:" + _TIME + rb"|" + _CLOCK + rb")[\s,:|]*)?(?:[\w.-]*[:#])?"
+    rb"(?P<word>(?i:" + _ALL + rb"))(?:[/\s:].*)?\s*[\])>]$"
 )
 _LETTER = re.compile(rb"[\[<](?P<letter>[DIWECF])(?:\s+\d.*)?[\]>]$")
-_GLOG = re.compile(rb"(?P<letter>[DIWEF])(?:\d{4} \d\d:\d\d:\d\d|, \[\d{4}-)")
+_GLOG = re.compile(rb"(?P<letter>[DIWECF])(?:\d{4} \d\d:\d\d:\d\d|, \[\d{4}-| (?=\d{4}-\d\d-\d\d[ T]\d))")
 _HAS_TIME = re.compile(rb"\d{1,2}:\d\d:\d\d|\d{4}-\d\d-\d\d")
 _PRIORITY = re.compile(rb"<(?P<priority>\d{1,3})>")
 _ADDRESS = re.compile(rb"(?:\d{1,3}\.){3}\d{1,3}\b|[0-9a-fA-F]*:[0-9a-fA-F:]+ - ")
-_LETTERS = {b"D": DEBUG, b"I": INFO, b"W": WARNING, b"E": ERROR, b"C": ERROR, b"F": ERROR}
+_LETTERS = {b"V": DEBUG, b"D": DEBUG, b"I": INFO, b"W": WARNING, b"E": ERROR, b"C": ERROR, b"F": ERROR}
 
-_LOGFMT = re.compile(
-    rb"(?:^|[\s|])(?:level|lvl|severity|loglevel|log_level)=\"?(?P<word>(?i:" + _ALL_WORDS.encode() + rb"))\b"
+# `ERROR: 0`, `error: none`: a count or a field, not a level.
+_IS_NONE = re.compile(rb"\s*(?:0|none|null|nil|false|no|undefined)\.?\s*$", re.IGNORECASE)
+# A name in front of a level, at the beginning of a line: `shop.db: ERROR: …`, `app.py:17 ERROR …`, `nginx: [emerg] …`
+_LEVEL_BEHIND = re.compile(
+    rb"(?P<name>[A-Za-z_][\w-]*[.:\d][\w.:-]*|[A-Za-z_]\w*:) \[?(?P<word>(?i:" + _ALL + rb"))(?P<mark>:|\])?(?=\s)"
 )
-_VERBS = rb"(?:GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS|CONNECT|TRACE|PROPFIND)"
-_ACCESS = re.compile(
-    rb"\"(?:" + _VERBS + rb"|WebSocket) [^\"\n]{0,8000}\" (?P<quoted>\d{3})\b"
-    rb"|^(?:\S{1,80} ){0,3}" + _VERBS + rb" /\S{0,2000} (?P<bare>\d{3})(?= in | - |\s+[\d.]+ ?m?s\b)"
-    rb"|\| (?P<gin>\d{3}) \|.{0,200}\| +" + _VERBS + rb" "
-    rb"|\bCompleted (?P<rails>\d{3}) [A-Z][A-Za-z ]{1,40} in \d"
-    rb"|\d+/-?\d+/-?\d+/-?\d+/\+?\d+ (?P<haproxy>\d{3}) \+?\d+ "
+# PostgreSQL, whatever its line prefix: `UTC:10.0.0.1(5000):shop@orders:[17]:FATAL:  …`
+_POSTGRES = re.compile(
+    rb"[\s\]:@](?P<word>ERROR|FATAL|PANIC|LOG|WARNING|NOTICE|INFO|STATEMENT|DETAIL|HINT|DEBUG\d?):  \S"
 )
+# A JSON object behind syslog's header.
+_JSON_BEHIND = re.compile(rb"[^{\"]{1,200}?: (?=\{\")")
+# What a container's runtime writes in front of the line: `2026-01-31T10:00:00.123456789Z stderr F `
+_RUNTIME = re.compile(rb"\d{4}-\d\d-\d\dT\S{8,30} std(?:out|err) [FP] ")
 
 
 def surely_starts_record(line: bytes) -> bool:
@@ -109,14 +110,29 @@ def read(line: bytes) -> Head:
     if b"\x1b" in start:
         line = ANSI.sub(b"", line[: HEADER_BYTES * 4])
         start = line[:HEADER_BYTES]
+    runtime = _RUNTIME.match(start)
+    if runtime:
+        return _inside(line[runtime.end() :])
     head, message = _header(start)
-    rest = line[message:]
-    if head.level is None and rest[:1] == b"{":
-        return _from_json(rest, head)
-    status = _status(line)
-    level = head.level if head.level is not None else _from_logfmt(line)
+    behind = _JSON_BEHIND.match(line) if head.level is None and head.starts_record else None
+    rest = line[behind.end() if behind else message :]
+    fields = structured.read_json(rest) if head.level is None and rest[:1] == b"{" else None
+    if fields is not None:
+        if fields.line:
+            return _inside(fields.line)
+        return Head(fields.level, True, fields.status)
+    status = structured.status(line)
+    level = head.level if head.level is not None else structured.logfmt_level(line)
+    if status is not None and _ADDRESS.match(start):
+        level = None  # the record of a request has no level: what looks like one is a user's name
     starts = head.starts_record or status is not None or level is not None
     return Head(level, starts, status, rest[:HEADER_BYTES])
+
+
+def _inside(line: bytes) -> Head:
+    """What *line* says of itself, which stands inside another line."""
+    inner = read(line[: HEADER_BYTES * 24])
+    return Head(inner.level, True, inner.status, inner.message)
 
 
 def _header(start: bytes) -> tuple[Head, int]:
@@ -124,18 +140,26 @@ def _header(start: bytes) -> tuple[Head, int]:
     letter = _GLOG.match(start)
     if letter:
         return Head(_LETTERS[letter["letter"]], starts_record=True), letter.end()
-    position, level, timed = 0, None, False
     priority = _PRIORITY.match(start)
     if priority:
-        severity = int(priority["priority"]) & 7
-        position, timed = priority.end(), True
-        level = ERROR if severity <= 3 else WARNING if severity == 4 else INFO if severity <= 6 else DEBUG
-    walk = _Walk(start, position, timed)
-    found = walk.level()
-    if level is None or found is not None:
-        level = found
+        return _behind_priority(start, priority)
+    walk = _Walk(start, 0, timed=False)
+    level = walk.level()
+    if level is None and walk.timed:
+        postgres = _POSTGRES.search(start, 0, 200)
+        level = LEVELS[postgres["word"].rstrip(b"12345").lower()] if postgres else None
     starts = walk.timed or level is not None or bool(_ADDRESS.match(start))
     return Head(level, starts), walk.message
+
+
+def _behind_priority(start: bytes, priority: re.Match[bytes]) -> tuple[Head, int]:
+    """Syslog's number says what it is, unless it is none and the message says plainly that it is an error."""
+    level = words.level_of_severity(int(priority["priority"]) & 7)
+    walk = _Walk(start, priority.end(), timed=True)
+    found = walk.level()
+    if level < ERROR and found is not None and (walk.is_plain or found < ERROR):
+        level = found
+    return Head(level, starts_record=True), walk.message
 
 
 class _Walk:
@@ -145,25 +169,24 @@ class _Walk:
         self.start = start
         self.position = self.message = position
         self.timed = timed
+        self.is_plain = False  # the level that was found has a colon or brackets
         self._begun = timed
         self._names = 0
 
     def level(self) -> int | None:
-        if self.start[self.position : self.position + 1] in (b" ", b"\t"):
-            return None  # an indented line belongs to what stands above it
+        if self.start[self.position : self.position + 1] in (b" ", b"\t") or self.start[:2] == b"# ":
+            return None  # an indented line belongs to what stands above it; a test's remark has no level
+        if not self._begun:
+            self._step_over_name()
         for _ in range(14):
             step = _STEP.match(self.start, self.position)
             if step is None:
                 return None
-            kind = step.lastgroup
-            level = None
-            if kind in ("colon", "level"):
-                level = self._bare(step)
-                kind = "name"
-            elif kind == "bracket":
-                level = self._bracketed(step["bracket"])
+            kind = "name" if step.lastgroup in ("colon", "level") else step.lastgroup
+            level = self._level_of(step)
             if level is not None:
                 self.message = step.end()
+                self.is_plain = kind in ("bracket", "of_channel") or self.start[step.end() - 1 : step.end()] == b":"
                 return level
             if not self._may_step_over(kind, step):
                 return None
@@ -172,17 +195,52 @@ class _Walk:
                 self.message = len(self.start) - len(self.start[self.position :].lstrip())
         return None
 
+    def _level_of(self, step: re.Match[bytes]) -> int | None:
+        match step.lastgroup:
+            case "colon" | "level":
+                return self._bare(step)
+            case "bracket":
+                return self._bracketed(step["bracket"])
+            case "of_channel":
+                return LEVELS.get(step["of_channel"].lower())
+            case "letter":
+                return self._lettered(step)
+        return None
+
+    def _step_over_name(self) -> None:
+        """A name at the very beginning is one if a level follows that looks like one."""
+        found = _LEVEL_BEHIND.match(self.start)
+        if found is None or found["name"].partition(b":")[0].lower() in LEVELS:
+            return
+        is_plain = found["mark"] is not None and (found["word"].isupper() or found["mark"] == b"]")
+        if is_plain or (found["word"].isupper() and len(found["name"]) > 2):
+            self.position = self.message = found.end("name")
+            self._begun = True
+
     def _bare(self, step: re.Match[bytes]) -> int | None:
         """A bare word is a level in capitals, with a colon at the very start, or right after a time or separator."""
         word = step["level"]
         at_start = step.start("level") == 0
         if at_start and word == b"Error":
             return None  # `Error: text` is how Node prints an exception; `traces` knows it
-        if word.lower().decode() in _ORDINARY and not (step["colon"] and (word.isupper() or word == b"fail")):
+        if not self.timed and (_IS_NONE.match(self.start, step.end()) or self.start[:1] == b"0"):
             return None
-        if word.isupper() or step["colon"] or (self._begun and not self._names and not at_start):
+        if word.lower().decode() in words.ORDINARY and not self._must_be_level(step):
+            return None
+        if word.isupper() or step["colon"] or (self.timed and not self._names and not at_start):
             return LEVELS[word.lower()]
         return None
+
+    def _must_be_level(self, step: re.Match[bytes]) -> bool:
+        """Whether an ordinary word stands where only a level would: `LOG:`, `fail:`, or in a column of its own."""
+        word, before = step["level"], self.start[: step.start("level")]
+        if step["colon"]:
+            return word.isupper() or word == b"fail"
+        return (self.timed and word.isupper() and not self._names) or before[-1:] == b"\t"
+
+    def _lettered(self, step: re.Match[bytes]) -> int | None:
+        """`01-31 10:00:00.123  1234  5678 E ActivityManager: …`: a letter between times, numbers and a name."""
+        return _LETTERS[step["letter"]] if self.timed and not self._names else None
 
     def _bracketed(self, bracket: bytes) -> int | None:
         self.timed = self.timed or bool(_HAS_TIME.search(bracket))
@@ -193,99 +251,16 @@ class _Walk:
         return _LETTERS[letter["letter"]] if letter else None
 
     def _may_step_over(self, kind: str | None, step: re.Match[bytes]) -> bool:
-        if kind == "name":
+        if kind in ("name", "of_channel"):
             self._names += 1
             after = self.start[step.end() : step.end() + 20].lstrip()
             return (self._begun or after[:2] in (b"| ", b"- ")) and self._names <= 2
         if kind == "time":
             self.timed = True
+        if kind == "letter":
+            return False
         if kind != "number" or self.timed:
             self._begun = True
-        self._names = 0
+        if kind != "pair":
+            self._names = 0
         return True
-
-
-def _status(line: bytes) -> int | None:
-    access = _ACCESS.search(line[: HEADER_BYTES * 24])
-    return int(access[access.lastgroup]) if access and access.lastgroup else None
-
-
-def _from_logfmt(line: bytes) -> int | None:
-    found = _LOGFMT.search(line[: HEADER_BYTES * 4])
-    return LEVELS[found["word"].lower()] if found else None
-
-
-# -- JSON lines -------------------------------------------------------------------------------------------------------
-
-_LEVEL_KEYS = (
-    "level", "severity", "levelname", "lvl", "log.level", "loglevel", "log_level", "logLevel", "@l", "severity_text",
-    "Level", "LEVEL", "Severity",
-)  # fmt: skip
-_STATUS_KEYS = ("status", "status_code", "statusCode", "DownstreamStatus", "response_code", "http.response.status_code")
-_REQUEST_KEYS = {
-    "method", "path", "url", "uri", "request", "req", "RequestMethod", "request_uri", "http.request.method",
-}  # fmt: skip
-_JSON_LEVEL = re.compile(rb"\"(?:level|severity|levelname|lvl|log\.level)\"\s*:\s*\"?(?P<word>[A-Za-z]+|\d+)")
-_IS_NUMBER = re.compile(r"0|[1-9]\d{0,2}", re.ASCII)
-MESSAGE_KEYS = ("message", "msg", "event", "short_message", "@m", "@mt", "text")
-# A line above this is judged by a look at its keys instead of being parsed whole.
-JSON_BYTES = 256 << 10
-
-
-def parsed(line: bytes) -> dict[str, object] | None:
-    """The JSON object that *line* is, or None: too large, not JSON, nested without end, not an object."""
-    if len(line) > JSON_BYTES or line[:1] != b"{":
-        return None
-    try:
-        value = json.loads(line.decode("utf-8", "replace"))
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def _from_json(line: bytes, head: Head) -> Head:
-    fields = parsed(line)
-    if fields is None:
-        found = _JSON_LEVEL.search(line[: HEADER_BYTES * 24])
-        level = _level_value("level", found["word"].decode()) if found else None
-        return Head(level, head.starts_record or line[:2] == b'{"')
-    return Head(_level_field(fields), True, _status_field(fields))
-
-
-def _level_field(fields: dict[str, object]) -> int | None:
-    for key in _LEVEL_KEYS:
-        if key in fields:
-            return _level_value(key, fields[key])
-    nested = fields.get("log")
-    if isinstance(nested, dict) and "level" in nested:
-        return _level_value("level", nested["level"])
-    if "t" in fields and fields.get("s") in ("E", "F", "W", "I", "D1", "D2"):
-        return _LETTERS[str(fields["s"])[:1].encode()]  # MongoDB
-    return None
-
-
-def _level_value(key: str, value: object) -> int | None:
-    text = str(value).strip()
-    if _IS_NUMBER.fullmatch(text):
-        return _level_number(int(text)) if key.lower().endswith(("level", "severity")) else None
-    return LEVELS.get(text.lower().encode("utf-8", "replace"))
-
-
-def _level_number(number: int) -> int:
-    if number <= 7:  # syslog's severities, as in GELF
-        return ERROR if number <= 3 else WARNING if number == 4 else INFO if number <= 6 else DEBUG
-    # pino and bunyan: 30 info, 40 warn, 50 error, 60 fatal.
-    return ERROR if number >= 50 else WARNING if number >= 40 else INFO if number >= 30 else DEBUG
-
-
-def _status_field(fields: dict[str, object]) -> int | None:
-    if not _REQUEST_KEYS.intersection(fields):
-        return None
-    answer = fields.get("res") or fields.get("response")
-    places = [fields, answer] if isinstance(answer, dict) else [fields]
-    for place in places:
-        for key in _STATUS_KEYS:
-            text = str(place.get(key, ""))
-            if len(text) == 3 and text.isascii() and text.isdigit():
-                return int(text)
-    return None

@@ -17,7 +17,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from daemons.log_watcher import engine, gate, levels, traces
+from daemons.log_watcher import engine, failures, gate, levels, traces, words
 from daemons.log_watcher.known import Known
 from daemons.log_watcher.levels import Head
 from daemons.log_watcher.scanner import Scanner
@@ -26,7 +26,10 @@ from daemons.settings import ERROR_PATTERNS, IGNORE_PATTERNS, Settings, Settings
 Why = Literal["", "trace", "access", "level", "pattern"]
 
 _LEVEL_NAME = re.compile(r"[\^\[(]?(?:\\b)?\\?\[?(?:INFO|DEBUG|TRACE|NOTICE|WARN|WARNING)\\?\]?:?(?:\\b)?[)\]$]?")
-_ZERO_OF = re.compile(rb"\b(?i:0|no|zero)[ \t]+$")
+_ZERO_OF = re.compile(rb"\b(?i:0|no|zero|without)[ \t]+$")
+# Part of a path or a name: `https://docs.example/ERROR/handling`, `/bin/check-ERROR-pages`, `unit ERROR-7`.
+_IN_PATH = re.compile(rb"[^\s\"'(=]*/[^\s\"']*$")
+_NAME_GOES_ON = re.compile(rb"-\w")
 _IS_ZERO = re.compile(rb"[\"']?\s{0,3}[=:]\s{0,3}0\b(?![.,]\d)")
 # Lines that tell of our own alerts, in the mailbox or in the log of whoever reads it: reporting them would never end.
 _OWN = re.compile(rb"system:log-watcher ->|/attachments/log-alert-\d{6}|\"daemon\": ?\"log_watcher\"")
@@ -83,7 +86,7 @@ class Patterns:
     def _why(self, line: bytes, head: Head) -> Why:
         if _OWN.search(line):
             return ""
-        if head.level is not None and head.level >= levels.ERROR:
+        if head.level is not None and head.level >= words.ERROR:
             return "" if self.is_ignored(line) else "level"
         if _SUBJECT in line:
             return ""
@@ -91,24 +94,38 @@ class Patterns:
             return "access" if head.status >= 500 and not self._ignored(line) else ""
         if head.level is not None:
             return self._despite_level(line, head.level)
-        if traces.is_head(line) or (head.starts_record and traces.is_head(head.message)):
+        plain = levels.ANSI.sub(b"", line) if b"\x1b" in line else line
+        if traces.is_head(plain) or (head.starts_record and traces.is_head(head.message)):
             return "" if self.is_ignored(line) else "trace"
-        return "pattern" if self._found(line) else ""
+        return "pattern" if self._tells_failure(plain, head) or self._found(plain) else ""
+
+    def _tells_failure(self, line: bytes, head: Head) -> bool:
+        return (failures.is_failure(line) or failures.is_failure(head.message)) and not self._ignored(line)
 
     def _despite_level(self, line: bytes, level: int) -> Why:
-        own = level == levels.WARNING and self._own_errors is not None and self._own_errors.search(line)
+        own = level == words.WARNING and self._own_errors is not None and self._own_errors.search(line)
         return "pattern" if own and not self._ignored(line) else ""
 
     def _found(self, line: bytes) -> bool:
-        found = self._errors.search(line) if self._errors else None
-        if found is None:
+        """Whether an error pattern finds something that is said: not counted as none, nor part of a path."""
+        if self._errors is None or failures.is_success(line):
             return False
-        before = line[max(0, found.start() - 8) : found.start()]
-        counts_zero = _ZERO_OF.search(before) or _IS_ZERO.match(line, found.end())
-        return not counts_zero and not self._ignored(line)
+        position = 0
+        while (found := self._errors.search(line, position)) is not None:
+            before = line[max(0, found.start() - 200) : found.start()]
+            counts_zero = _ZERO_OF.search(before[-12:]) or _IS_ZERO.match(line, found.end())
+            if not counts_zero and not _is_in_name(before, line[found.end() : found.end() + 2]):
+                return not self._ignored(line)
+            position = max(found.end(), position + 1)
+        return False
 
     def _ignored(self, line: bytes) -> bool:
         return self._ignores is not None and self._ignores.search(line) is not None
+
+
+def _is_in_name(before: bytes, behind: bytes) -> bool:
+    """Whether a word between *before* and *behind* is part of a path, an address or a longer name."""
+    return behind[:1] != b":" and (_IN_PATH.search(before) is not None or _NAME_GOES_ON.match(behind) is not None)
 
 
 def _compiled(setting: str, patterns: list[str]) -> engine.Pattern | None:

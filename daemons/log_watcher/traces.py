@@ -28,8 +28,8 @@ _HEAD = re.compile(
     rb"|Exception in thread "
     rb"|(?:Uncaught|Unhandled) (?:\w+ )?(?:exception|rejection|promise)"
     rb"|\[?UnhandledPromiseRejection|\(node:\d+\) (?:\[\w+\] )?(?:Unhandled|Uncaught)"
-    rb"|(?:PHP )?(?:Fatal|Parse) error: |terminate called after throwing|Segmentation fault|Out of memory: Kill"
-    rb"|\*\*\* stack smashing"
+    rb"|(?:PHP )?(?:Fatal|Parse) error: |terminate called (?:after throwing|without an active)|Segmentation fault"
+    rb"|Out of memory: Kill|\*\*\* stack smashing"
     rb"|\S{1,200}:\d+:in ['`][^'`]{1,200}': .{0,500}\(\w+(?:Error|Exception)\)$"
 )
 _LEAD = re.compile(

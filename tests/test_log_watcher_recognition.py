@@ -1,0 +1,58 @@
+"""How much of what programs write is recognised for what it is, on labelled lines; the figures are printed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import log_shapes
+import pytest
+from log_shapes import Line
+
+from daemons import settings
+from daemons.log_watcher import events
+from daemons.log_watcher.patterns import Patterns
+
+# What the rules were made with has to be told right. Of programs that nobody thought of, words without a level are
+# missed more often: 87.8 % of 74 errors are told at the first look, and 3 of 52 traps.
+LIMITS = {log_shapes.seen: (0.995, 0.005), log_shapes.held_out: (0.87, 0.06)}
+
+
+@pytest.fixture(scope="module")
+def defaults(tmp_path_factory) -> Patterns:
+    return Patterns(settings.load({"CMUX_HOME": str(tmp_path_factory.mktemp("home"))}))
+
+
+@pytest.mark.parametrize("part", LIMITS, ids=lambda part: part.__name__)
+def test_errors_are_told_and_nothing_else(defaults, capsys, part: Callable[[], list[Line]]):
+    least_recall, most_false = LIMITS[part]
+    lines = part()
+    errors = [one for one in lines if one.is_error]
+    quiet = [one for one in lines if not one.is_error]
+
+    missed = [one.line for one in errors if not _is_told(defaults, one)]
+    false = [one.line for one in quiet if _is_told(defaults, one)]
+
+    recall, false_share = 1 - len(missed) / len(errors), len(false) / len(quiet)
+    with capsys.disabled():
+        shapes = len({one.shape for one in lines})
+        print(f"\n{part.__name__}: {shapes} shapes, {len(errors)} errors, {len(quiet)} quiet lines: ", end="")
+        print(f"recall {recall:.2%}, false {false_share:.2%}")
+    assert recall >= least_recall, missed
+    assert false_share <= most_false, false
+
+
+def test_there_is_enough_to_judge_by():
+    assert len({one.line for one in log_shapes.seen() if one.is_error}) >= 2000
+    assert len({one.shape for one in log_shapes.seen()}) >= 600
+    assert len(log_shapes.held_out()) >= 100
+
+
+def test_the_block_scan_lets_every_error_through(defaults):
+    """What `judge` finds in a line alone, a scan must not skip."""
+    lines = [one.line for one in (*log_shapes.seen(), *log_shapes.held_out())]
+
+    assert not [line for line in lines if defaults.judge(line).why and not defaults.places(line + b"\n")]
+
+
+def _is_told(patterns: Patterns, one: Line) -> bool:
+    return bool(events.scan(one.line + b"\n", patterns).events)
