@@ -685,6 +685,24 @@ def test_from_inside_a_window_of_the_suite_it_finishes_its_work_and_report(
     assert json.loads((conf.run_dir / "last-stop.json").read_text())["outcome"] == "stopped"
 
 
+def test_the_agent_that_asked_for_the_stop_is_one_that_was_meant_to_end(
+    conf: Settings, plants: Plants, environ: dict[str, str], tmp_path: Path
+) -> None:
+    started(conf, plants, environ)
+    told, registered = tmp_path / "told.json", tmp_path / "registered"
+    kept = {name: environ[name] for name in ("CMUX_HOME", "CMUX_PORT", "CMUX_TMUX_SOCKET", "PYTHONPATH")}
+    word = f"until [ -e {registered} ]; do sleep 0.02; done; {sys.executable} -c '{INSIDE}' {told}; sleep 1000"
+    pane = tmux.open_window(conf, "caller", command=("sh", "-c", word), environment=kept, suite=suite.suite_id(conf))
+    fields = {"pane_id": pane.pane_id, "tmux_server": pane.server, "pid": pane.pid, "expected": "running"}
+    Registry(conf).register("caller", fields, clock.now())
+    registered.touch()
+
+    eventually(told.exists, within_s=15, but=lambda: tmux.last_lines(conf, pane))
+
+    entry = Registry(conf).snapshot().agents["caller"]
+    assert (entry["expected"], entry["ended_by"]) == ("stopped", "cmux stop")
+
+
 # -- every shape by itself, for minutes -------------------------------------------------------------------------------
 
 

@@ -99,9 +99,9 @@ class Run:
         if not self._evidence.without_spared(all_of_us, looked) and not self._ours():
             others = published.since(self._conf, asked_at) if asked_at else None
             return others or self._clear_away(self._proof("already stopped"))
+        self._remember_intent()  # also of the agent that asks for this stop
         self._notice_caller(looked, all_of_us)
         self._restore_id()
-        self._remember_intent()
         held = self._hold(looked, self._evidence.without_spared(all_of_us, looked))
         for _ in range(_ROUNDS):
             self._end_processes(held, self._conf.stop_grace_s, self._deadline - self._reserve_s())
