@@ -349,6 +349,7 @@ def test_what_cannot_be_killed_is_said_at_the_deadline(conf: Settings, plants: P
         assert report.exit_code == 1
         assert f"pid {pid}" in report.problem
         assert "STILL THERE" in report.problem
+        assert f"frozen by its control group {freezer}, " in report.problem
         assert report.took_s < 2.8
     finally:
         (freezer / "freezer.state").write_text("THAWED")

@@ -7,6 +7,7 @@ evidence, never a hammer: a program that the suite once started for its user may
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from daemons.processes import proc
@@ -46,6 +47,17 @@ def remove_cgroup(folder: Path) -> None:
             return
 
 
+def frozen_cgroup(pid: int) -> str | None:
+    """The folder of the cgroup that holds *pid* frozen, where even SIGKILL waits; None when none does (v1 only)."""
+    where = next((path for options, path in _mounts("cgroup") if "freezer" in options.split(",")), None)
+    inside = [line.partition(":")[2] for line in proc.contents(f"/proc/{pid}/cgroup").decode().splitlines()]
+    own = next((path for names, _, path in (line.partition(":") for line in inside) if names == "freezer"), None)
+    if where is None or own is None:
+        return None
+    state = proc.contents(f"{where}{own}/freezer.state").strip()
+    return f"{where}{own}" if state in (b"FROZEN", b"FREEZING") else None
+
+
 def outside() -> str | None:
     """The file to write a pid to that shall leave the suite's cgroup; None when this process is in none."""
     own = _own()
@@ -70,8 +82,12 @@ def _without_suite(folder: Path) -> Path:
 
 
 def _mount() -> str | None:
+    return next((where for _, where in _mounts("cgroup2")), None)
+
+
+def _mounts(kind: str) -> Iterator[tuple[str, str]]:
+    """Options and place of each mount of this kind."""
     for line in proc.contents("/proc/self/mounts").decode().splitlines():
-        _, where, kind, *_ = line.split(" ")
-        if kind == "cgroup2":
-            return where
-    return None
+        _, where, mounted, options, *_ = line.split(" ")
+        if mounted == kind:
+            yield options, where

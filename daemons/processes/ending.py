@@ -16,6 +16,7 @@ from signal import Signals
 
 from daemons import clock
 from daemons.processes import proc
+from daemons.processes.cgroups import frozen_cgroup
 from daemons.processes.handles import Handle, hold_all, wait_any
 from daemons.processes.identity import Identity
 from daemons.processes.proc import Table
@@ -364,6 +365,8 @@ def _why_left(case: _Case) -> str:
     if case.denied:
         return f"not permitted: it belongs to {proc.user_name(case.handle.process.uid)}, and we are uid {os.geteuid()}"
     now = proc.read(case.handle.pid)
+    if frozen := frozen_cgroup(case.handle.pid):
+        return f"frozen by its control group {frozen}, where no signal reaches it until somebody thaws that"
     if now and now.state == "D":
         return "waits inside the kernel (state D), where no signal reaches it"
     return "still running"
