@@ -25,6 +25,7 @@ from pathlib import Path
 from daemons import clock
 
 MIB = 1 << 20
+StrPath = str | os.PathLike[str]
 _TEMPORARY = ".tmp"
 
 _ADVICE = {
@@ -48,12 +49,12 @@ _NO_REGULAR_FILE = "no regular file"  # what we say ourselves; the system's EINV
 class StorageError(OSError):
     """A file could not be kept. `errno` is the system's; the text says what happened, why, and what to do."""
 
-    def __init__(self, what: str, path: Path, cause: OSError) -> None:
+    def __init__(self, what: str, path: StrPath, cause: OSError) -> None:
         number = cause.errno or errno.EIO
         advice = _ADVICE.get(number, os.strerror(number))
         if number == errno.EINVAL and cause.strerror == _NO_REGULAR_FILE:
             advice = f"{_NO_REGULAR_FILE}: move it away"
-        super().__init__(number, f"cannot {what} {path}: {advice}")
+        super().__init__(number, f"cannot {what} {os.fspath(path)}: {advice}")
 
     def __str__(self) -> str:
         return str(self.args[1])
@@ -88,7 +89,7 @@ def private_dir(path: Path) -> Path:
     return path
 
 
-def sync_dir(path: Path) -> None:
+def sync_dir(path: StrPath) -> None:
     """Make names in the folder *path* durable. StorageError when the disk says no."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -182,7 +183,7 @@ def write_beside(path: Path, data: bytes, *, durable: bool = True, mode: int = 0
     return temporary
 
 
-def discard(path: Path) -> None:
+def discard(path: StrPath) -> None:
     """Remove *path* if it is there; a stray temporary file is no reason to fail."""
     with suppress(OSError):
         os.unlink(path)
@@ -216,7 +217,7 @@ _libc = ctypes.CDLL(None, use_errno=True)  # once: opening it anew costs as much
 _NOT_HERE = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
-def exchange(a: Path, b: Path) -> bool:
+def exchange(a: StrPath, b: StrPath) -> bool:
     """Swap what *a* and *b* name (files or folders) in one step (Linux `renameat2(RENAME_EXCHANGE)`).
 
     False where the system or this file system cannot; then nothing has changed. StorageError for every other reason.

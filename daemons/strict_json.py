@@ -48,7 +48,7 @@ def dumps(value: object) -> bytes:
     """
     try:
         text = _encode(value)
-        if _STEERING.search(text):
+        if not (text.isascii() and "\x7f" not in text) and _STEERING.search(text):
             text = _STEERING.sub(_escape, text)
         raw = text.encode()
     except (ValueError, TypeError, RecursionError) as cause:
@@ -122,7 +122,19 @@ _STRICT = _decoder(_refuse_duplicates)
 
 # -- writing ----------------------------------------------------------------------------------------------------------
 
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+
+def _made_once() -> Callable[[object], str]:
+    """`JSONEncoder.encode` without what it does anew for every call, which costs more than encoding an agent."""
+    plain = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+    make: Callable[..., Any] | None = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:  # a Python without it
+        return plain.encode
+    # The first None: what contains itself is not looked for, it ends as what is nested too deep.
+    pieces = make(None, plain.default, json.encoder.encode_basestring, None, ": ", ", ", False, False, False)
+    return lambda value: "".join(pieces(value, 0))
+
+
+_encode = _made_once()
 
 # C0 is escaped by JSON already; these are not: DEL and C1, zero-width, bidirectional, line separators, tags.
 _STEERING = re.compile(

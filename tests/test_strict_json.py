@@ -95,3 +95,11 @@ def test_what_steers_a_terminal_or_reorders_text_is_written_as_an_escape() -> No
     raw = strict_json.dumps({"note": "\x1b[2J\x9b2J \u202etxt\u2028 größer 漢字"})
 
     assert raw == '{"note": "\\u001b[2J\\u009b2J \\u202etxt\\u2028 größer 漢字"}'.encode()
+
+
+def test_what_contains_itself_cannot_be_written() -> None:
+    ring: list[object] = []
+    ring.append(ring)
+
+    with pytest.raises(BadJson):
+        strict_json.dumps({"a": ring})

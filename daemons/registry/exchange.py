@@ -7,25 +7,25 @@ A rename throws that away, and with it the edit of somebody who doesn't lock. Wh
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import NamedTuple
 
 from daemons import files
-from daemons.files import StorageError
+from daemons.files import StorageError, StrPath
 from daemons.registry.traces import Content, Identity, identity_of
 
 
 class Swap(NamedTuple):
     """One exchange: *placed* is what *path* holds now; what *came_out* (None: nothing was there) lies *aside*."""
 
-    path: Path
+    path: str
     placed: Content
     came_out: Content | None
-    aside: Path
+    aside: str
 
     def undo(self) -> None:
         """Put back what came out: who was told of a failure must not find the change later."""
@@ -35,7 +35,7 @@ class Swap(NamedTuple):
             elif not files.exchange(self.aside, self.path):
                 os.replace(self.aside, self.path)
             files.discard(self.aside)
-            files.sync_dir(self.path.parent)
+            files.sync_dir(os.path.dirname(self.path))
 
     def identity(self) -> Identity:
         """The identity of *path* while it holds what was placed; else one that no file has, so that it is read anew."""
@@ -46,11 +46,11 @@ class Swap(NamedTuple):
         return Identity(*self.placed, ctime_ns=-1)
 
 
-def swap(path: Path, body: bytes, expected: Content | None, *, mode: int, intend: Callable[[Content], None]) -> Swap:
+def swap(path: str, body: bytes, expected: Content | None, *, mode: int, intend: Callable[[Content], None]) -> Swap:
     """Put *body* at *path* and tell what was there, whether or not it is what was *expected* (None: nothing).
 
     *intend* is told what is about to be placed. The body is on the disk before it gets the name; the name is not: sync
-    the folder. OSError leaves all as it was.
+    the folder. OSError leaves all as it was. Paths are strings here: a Path costs more than the system call it is for.
     """
     aside, placed = _written_aside(path, body, mode)
     intend(placed)
@@ -61,9 +61,14 @@ def swap(path: Path, body: bytes, expected: Content | None, *, mode: int, intend
         raise
 
 
-def _written_aside(path: Path, body: bytes, mode: int) -> tuple[Path, Content]:
+_MARK = secrets.token_hex(6)
+_numbers = itertools.count()
+
+
+def _written_aside(path: str, body: bytes, mode: int) -> tuple[str, Content]:
     # `files.write_beside` with what a registry under load needs: the content's identity, and half its system calls.
-    aside = Path(f"{path.parent}/.{path.name}.{secrets.token_hex(6)}.tmp")
+    folder, name = os.path.split(path)
+    aside = f"{folder}/.{name}.{_MARK}-{os.getpid()}-{next(_numbers)}.tmp"
     fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         if mode != 0o600:
@@ -81,7 +86,7 @@ def _written_aside(path: Path, body: bytes, mode: int) -> tuple[Path, Content]:
     return aside, placed
 
 
-def _exchanged(aside: Path, path: Path, expected: Content | None) -> Content | None:
+def _exchanged(aside: str, path: str, expected: Content | None) -> Content | None:
     """Exchange, or link where nothing is expected: what came out, None when there was nothing."""
     if expected is None and _linked(aside, path):
         return None
@@ -95,22 +100,22 @@ def _exchanged(aside: Path, path: Path, expected: Content | None) -> Content | N
         raise
 
 
-def _linked(aside: Path, path: Path) -> bool:
+def _linked(aside: str, path: str) -> bool:
     """Give *aside* the name *path* too, unless that is taken."""
     try:
         os.link(aside, path)
     except FileExistsError:
         return False
     except OSError:
-        if path.exists():
+        if os.path.exists(path):
             return False
         os.rename(aside, path)  # a file system without links
     return True
 
 
-def _replaced(aside: Path, path: Path) -> Content:
+def _replaced(aside: str, path: str) -> Content:
     came_out = content_of(path)
-    old = aside.with_name(f"{aside.stem}-old.tmp")
+    old = f"{aside.removesuffix('.tmp')}-old.tmp"
     with suppress(OSError):
         os.link(path, old)
         came_out = content_of(old)
@@ -120,6 +125,6 @@ def _replaced(aside: Path, path: Path) -> Content:
     return came_out
 
 
-def content_of(path: Path) -> Content:
+def content_of(path: StrPath) -> Content:
     """Which content *path* has now. OSError when it is not there."""
     return identity_of(os.stat(path)).content

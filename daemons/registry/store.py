@@ -29,7 +29,7 @@ from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from daemons import clock, files, log
-from daemons.files import StorageError
+from daemons.files import StorageError, StrPath
 from daemons.registry import reading, table
 from daemons.registry.edits import Edit, registration, removal, restoration, update
 from daemons.registry.exchange import Swap, content_of, swap
@@ -108,6 +108,7 @@ class Registry:
     def __init__(self, where: Settings | Path, *, told: Callable[[Trouble], None] | None = None) -> None:
         self.path = where.registry if isinstance(where, Settings) else where
         folder = self.path.parent
+        self._name = os.fspath(self.path)
         self._lock = self.path.with_name(f"{self.path.name}.lock")
         self._good = folder / ".registry-last-good.json"
         self._recent = Recent(folder / ".registry-recent.jsonl")
@@ -208,7 +209,7 @@ class Registry:
 
     def _look(self) -> Identity | None:
         try:
-            return identity_of(os.stat(self.path))
+            return identity_of(os.stat(self._name))
         except FileNotFoundError:
             return None
         except OSError as cause:
@@ -357,7 +358,7 @@ class Registry:
             not is_merged and start.trouble is None and done.came_out is not None and _moved(done.aside, self._good)
         )
         try:
-            files.sync_dir(done.path.parent)
+            files.sync_dir(os.path.dirname(done.path))
         except StorageError:
             self._take_back(done, base, copied=copied)
             raise
@@ -401,25 +402,25 @@ class Registry:
             agents = merged
         return agents, body, done, overtaken
 
-    def _target(self) -> tuple[Path, int]:
+    def _target(self) -> tuple[str, int]:
         """Where to publish, and with which mode. A rename would replace a symbolic link by a file: follow it."""
         try:
-            found = os.lstat(self.path)
+            found = os.lstat(self._name)
         except FileNotFoundError:
-            return self.path, 0o600
+            return self._name, 0o600
         if not stat.S_ISLNK(found.st_mode):
-            return self.path, stat.S_IMODE(found.st_mode)
-        real = Path(os.path.realpath(self.path))
-        return real, stat.S_IMODE(real.stat().st_mode) if real.exists() else 0o600
+            return self._name, stat.S_IMODE(found.st_mode)
+        real = os.path.realpath(self._name)
+        return real, stat.S_IMODE(os.stat(real).st_mode) if os.path.exists(real) else 0o600
 
     def _merged(
-        self, base: Table, changes: Changes, aside: Path, ours: Table, overtaken: Mapping[str, Row | None]
+        self, base: Table, changes: Changes, aside: str, ours: Table, overtaken: Mapping[str, Row | None]
     ) -> Table | None:
         """What an editor put there (it is in *aside* now) with our changes; None when it is no registry.
 
         *ours* is what we had there before, *overtaken* what that replaced a moment ago: the editor may have read it.
         """
-        theirs = self._theirs(aside)
+        theirs = self._theirs(Path(aside))
         if theirs is None:
             return None
         amends = self._undone_by(theirs, self._recent.last())
@@ -451,7 +452,7 @@ class Registry:
     def _sweep(self) -> None:
         """Clear away what killed publications left. What is neither file nor copy may be an editor's work: kept."""
         known = {files.read(self.path), files.read(self._good)}
-        for stray in self._target()[0].parent.glob(f".{self.path.name}.*.tmp"):
+        for stray in Path(self._target()[0]).parent.glob(f".{self.path.name}.*.tmp"):
             raw = files.read(stray)
             if raw and raw not in known and _is_registry(raw):
                 self._quarantine.keep_stray(stray, clock.stamp(clock.now()))
@@ -467,7 +468,7 @@ def _attempt(batch: Batch, edit: Edit[Any]) -> Outcome[Any]:
         return Outcome(error=error)
 
 
-def _moved(file: Path, name: Path) -> bool:
+def _moved(file: StrPath, name: StrPath) -> bool:
     """Give *file* another name, in place of what has that; False when that lies on another file system."""
     try:
         os.rename(file, name)

@@ -101,7 +101,7 @@ class Recent:
         """Note that *content*, in which *rows* are new, is about to be published. A failure is logged, no more."""
         becomes = {agent_id: fingerprint(row) for agent_id, row in rows.items()}
         try:
-            self._append(b"\n" + json.dumps({"intends": content, "becomes": becomes}).encode() + b"\n")
+            self._append(b"\n" + strict_json.dumps({"intends": content, "becomes": becomes}) + b"\n")
         except OSError as cause:
             log.warning("registry.change_not_noted", reason=str(StorageError("append to", self._path, cause)))
         files.reached("registry.intended")
@@ -123,18 +123,22 @@ class Recent:
         present = b", ".join([row.line.lstrip() for row in rows.values() if row])
         try:
             # The newline comes first too: what a killed writer left unfinished ends there, and is skipped.
-            size = self._append(b"\n" + json.dumps(head).encode()[:-1] + b', "rows": {' + present + b"}}\n")
+            size = self._append(b"\n" + strict_json.dumps(head)[:-1] + b', "rows": {' + present + b"}}\n")
             if size > _TRIM_BYTES and clock.monotonic() >= self._trim_at:
                 self._trim()
         except OSError as cause:
             log.warning("registry.change_not_noted", reason=str(StorageError("append to", self._path, cause)))
 
     def _append(self, line: bytes) -> int:
-        kept = self._kept
-        if kept is None or os.fstat(kept.fd).st_nlink == 0:  # the first time, or somebody removed it
-            kept = self._kept = _Kept(self._path)
+        """Append *line*; how long the file is then."""
+        kept = self._kept or _Kept(self._path)
+        found = os.fstat(kept.fd)
+        if found.st_nlink == 0:  # somebody removed it
+            kept = _Kept(self._path)
+            found = os.fstat(kept.fd)
+        self._kept = kept
         files.write_all(kept.fd, line)
-        return os.fstat(kept.fd).st_size
+        return found.st_size + len(line)
 
     def _trim(self) -> None:
         """Keep the last seconds. In place: other processes keep the file open too."""
