@@ -34,6 +34,24 @@ for _name in [name for name in os.environ if name.startswith(("CMUX_", "SUPERVIS
     del os.environ[_name]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--may-skip", action="store_true", help="let tests be skipped that need what is not here, as root")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """A test that is skipped proves nothing: it fails, unless whoever runs it knows that."""
+    outcome: Any = yield
+    report: pytest.TestReport = outcome.get_result()
+    if report.skipped and not hasattr(report, "wasxfail") and not item.config.getoption("--may-skip"):
+        report.outcome = "failed"
+        report.longrepr = f"was skipped: {_why_skipped(report)}; --may-skip lets it"
+
+
+def _why_skipped(report: pytest.TestReport) -> str:
+    return str(report.longrepr[-1] if isinstance(report.longrepr, tuple) else report.longrepr)
+
+
 def eventually(condition: Callable[[], T], within_s: float = 5.0, *, but: Callable[[], object] | None = None) -> T:
     """Wait until *condition* is true and return its answer; fail, showing what *but* saw instead, after *within_s*."""
     answer = clock.wait_until(condition, within_s=within_s)
