@@ -1,4 +1,4 @@
-"""Text by strangers, made safe to show: control characters, Markdown fences, secrets.
+"""Text by strangers, made safe to show: control characters, Markdown fences; secrets are the part of `masking`.
 
 Log lines, agents' names and messages end in terminals, in Markdown and in front of AI supervisors. Whatever comes
 from outside passes through here before it is written anywhere a reader will see it.
@@ -7,6 +7,10 @@ from outside passes through here before it is written anywhere a reader will see
 from __future__ import annotations
 
 import re
+
+from daemons.masking import MASK, mask
+
+__all__ = ["MASK", "decode", "fence", "mask", "safe"]
 
 # C0 (but not tab and newline), DEL and C1; bidirectional and zero-width characters; line and paragraph separators;
 # lone surrogates, which cannot be encoded.
@@ -44,45 +48,3 @@ def _escape(match: re.Match[str]) -> str:
     if code in (0x09, 0x0A, 0x0D):
         return {0x09: "\\t", 0x0A: "\\n", 0x0D: "\\r"}[code]
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{{{code:x}}}"
-
-
-# -- secrets ----------------------------------------------------------------------------------------------------------
-
-MASK = "[masked]"
-
-_KEY_WORDS = (
-    r"pass(?:wd|word|phrase)?|pwd|secret|token|api[_-]?key|apikey|access[_-]?key|auth[_-]?token|private[_-]?key"
-    r"|client[_-]?secret|credentials?|session[_-]?id|cookie|signature"
-)
-# One pass over the text: the first alternative that matches at a place wins, so a value is masked once.
-_SECRET = re.compile(
-    r"(?P<pem>-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z))"
-    r"|(?P<userinfo>(?<=://)(?P<user>[^\s:/@]*):[^\s/@]+(?=@))"
-    # A word after "Bearer" is only a token when it holds a digit: "Bearer authentication failed" stays readable.
-    r"|(?P<scheme>\bauthorization[\"']?\s*[:=]\s*[\"']?(?:[a-z]+\s+)?|\bBearer\s+(?=\S*\d))[A-Za-z0-9._~+/=-]{8,}"
-    r"|(?P<prefix>\b(?:sk-(?:ant-|proj-)?|gh[pousr]_|github_pat_|glpat-|xox[abprs]-|npm_|pypi-|AKIA|ASIA|AIza|hf_"
-    r"|SG\.|rk_live_|sk_live_|pk_live_|whsec_|dop_v1_)[A-Za-z0-9_.\-]{10,})"
-    r"|(?P<jwt>\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*)"
-    r"|(?P<key>(?:\b|_)(?:" + _KEY_WORDS + r")\b[\"']?\s*(?:=>|[:=])\s*)"
-    r"(?:\"[^\"\n]*\"|'[^'\n]*'|(?!//)[^\s,;&\"'})\]]+)",
-    re.IGNORECASE | re.DOTALL,
-)
-# Cheap literals without one of which no alternative can match: most text has none and costs one look.
-_GATE = re.compile(
-    r"PRIVATE KEY|://|bearer|basic|token|pass|pwd|secret|key|credential|session|cookie|signature|eyJ|sk-|_live_|gh[pousr]_"
-    r"|github_pat_|glpat-|xox|npm_|pypi-|AKIA|ASIA|AIza|hf_|SG\.|whsec_|dop_v1_",
-    re.IGNORECASE,
-)
-
-
-def mask(text: str) -> str:
-    """*text* with keys, tokens and passwords replaced by `[masked]`; names of keys and users stay readable."""
-    if not _GATE.search(text):
-        return text
-    return _SECRET.sub(_masked, text)
-
-
-def _masked(match: re.Match[str]) -> str:
-    if match.group("userinfo"):
-        return f"{match.group('user')}:{MASK}"
-    return (match.group("scheme") or match.group("key") or "") + MASK

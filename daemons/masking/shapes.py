@@ -1,0 +1,224 @@
+"""Secrets that show what they are, whatever stands around them: private keys, tokens with their maker's prefix."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+
+from daemons.masking.marks import MASK, Span, replaced
+
+# What tokens of known makers begin with, and how they go on. Prefixes alone are words: `sk-learn`, `hf_hub_download`.
+_TOKENS = (
+    r"sk-(?:ant|proj|svcacct|admin|None|or-v1|lf|service)-[\w-]{16,}",
+    r"sk-(?=[A-Za-z]*\d)[A-Za-z0-9]{20,}",
+    r"gh[opusr]_[A-Za-z0-9]{30,}",
+    r"github_pat_[A-Za-z0-9_]{22,}",
+    r"gl(?:pat|dt|rt|ptt|cbt|soat|imt|agent|ft|ffct|oas)-[\w.-]{18,}",
+    r"xox[abcdeoprs]-(?=[\w-]*\d)[\w-]{10,}",
+    r"xapp-\d-[\w-]{20,}",
+    r"(?:AKIA|ASIA|ABIA|ACCA|AGPA|AIDA|AROA|ANPA)[A-Z2-7]{16}(?![A-Za-z0-9])",
+    r"AIza[\w-]{30,}",
+    r"ya29\.[\w-]{20,}",
+    r"GOCSPX-[\w-]{20,}",
+    r"1//0[\w-]{30,}",
+    r"SG\.[\w-]{16,}\.[\w-]{16,}",
+    r"[srp]k_(?:live|test|prod)_[A-Za-z0-9]{10,}",
+    r"whsec_[A-Za-z0-9+/=]{20,}",
+    r"SK[0-9a-f]{32}(?![A-Za-z0-9])",
+    r"npm_(?=[A-Za-z]*\d)[A-Za-z0-9]{30,}",
+    r"pypi-[\w-]{50,}",
+    r"(?:hf|api_org)_[A-Za-z0-9]{30,}",
+    r"do[opr]_v1_[0-9a-f]{40,}",
+    r"shp(?:at|ss|ca|pa|tka)_[0-9a-fA-F]{20,}",
+    r"hv[sbr]\.[\w-]{20,}",
+    r"dapi[0-9a-f]{32}",
+    r"lin_(?:api|oauth)_[A-Za-z0-9]{30,}",
+    r"AGE-SECRET-KEY-1[0-9A-Z]{40,}",
+    r"PMAK-[0-9a-f]{20,}-[0-9a-f]{30,}",
+    r"(?:secret|ntn)_[A-Za-z0-9]{40,}",
+    r"sl\.(?:u\.)?[\w-]{60,}",
+    r"EAA[A-Za-z0-9]{40,}",
+    r"key-[0-9a-f]{32}",
+    r"rubygems_[0-9a-f]{40,}",
+    r"CLOJARS_[a-z0-9]{50,}",
+    r"oy2[a-z0-9]{43}",
+    r"sntry[su]_[\w+/=-]{40,}",
+    r"NR(?:AK|JS|RA|II|AA|BR)-[A-Za-z0-9-]{19,}",
+    r"gl(?:sa|c)_[\w+/=-]{30,}",
+    r"pul-[0-9a-f]{40}",
+    r"[A-Za-z0-9]{14}\.atlasv1\.[\w-]{50,}",
+    r"AT(?:ATT|CTT|OATT)3x[\w=-]{60,}",
+    r"ATBB[A-Za-z0-9]{28,}",
+    r"BBDC-[A-Za-z0-9+/@]{40,}",
+    r"dckr_(?:pat|oat)_[\w-]{20,}",
+    r"sbp_[0-9a-f]{40}",
+    r"sb_secret_[\w-]{20,}",
+    r"nfp_[A-Za-z0-9]{30,}",
+    r"fo1_[\w-]{40,}",
+    r"fm[12][ra]?_[\w+/=-]{40,}",
+    r"rnd_[A-Za-z0-9]{24,}",
+    r"pscale_(?:tkn|pw|oauth)_[\w.=-]{30,}",
+    r"dp\.(?:pt|st|ct|sa|scim|audit)\.[\w.-]{30,}",
+    r"[MNO][A-Za-z0-9_-]{23,27}\.[\w-]{6}\.[\w-]{27,}",
+    r"mfa\.[\w-]{60,}",
+    r"sq0(?:atp|csp|idp)-[\w-]{20,}",
+    r"[0-9a-f]{32}-us\d{1,2}(?!\w)",
+    r"x(?:keysib|smtpsib)-[0-9a-f]{40,}(?:-[A-Za-z0-9]{10,})?",
+    r"pat[A-Za-z0-9]{14}\.[0-9a-f]{60,}",
+    r"fig[dour]_[\w-]{36,}",
+    r"shippo_(?:live|test)_[0-9a-f]{30,}",
+    r"duffel_(?:live|test)_[\w=-]{30,}",
+    r"EZ[AT]K[A-Za-z0-9]{40,}",
+    r"FLW(?:SECK|PUBK)(?:_TEST)?-[\w-]{20,}",
+    r"fio-u-[\w=-]{40,}",
+    r"(?:live|test)_[0-9a-f]{35}(?!\w)",
+    r"access-(?:sandbox|development|production)-[0-9a-f-]{36}",
+    r"rdme_[a-z0-9]{50,}",
+    r"tfp_[\w=.-]{40,}",
+    r"pn[ub]_[A-Za-z0-9]{36}",
+    r"tk-us-[\w-]{40,}",
+    r"sgp_(?:[0-9a-f]{16}_|local_)?[0-9a-f]{40}",
+    r"bk(?:ua|at|ct|pt|pi|aj)_[A-Za-z0-9]{30,}",
+    r"CCIP(?:AT|RJ)_[\w-]{30,}",
+    r"dt0[a-z]\d{2}\.[A-Z0-9]{24}\.[A-Z0-9]{64}",
+    r"gsk_[A-Za-z0-9]{40,}",
+    r"pplx-[A-Za-z0-9]{40,}",
+    r"r8_[A-Za-z0-9]{30,}",
+    r"xai-[A-Za-z0-9]{60,}",
+    r"csk-[a-z0-9]{40,}",
+    r"esecret_[a-z0-9]{20,}",
+    r"ls(?:v2_(?:pt|sk)|__)_[0-9a-f_]{32,}",
+    r"pcsk_[\w]{40,}",
+    r"tvly-[\w-]{20,}",
+    r"nvapi-[\w-]{40,}",
+    r"tgp_v1_[\w-]{40}",
+    r"re_[A-Za-z0-9]{8}_[A-Za-z0-9]{20,}",
+    r"rzp_(?:live|test)_[A-Za-z0-9]{14,}",
+    r"ico-[A-Za-z0-9]{32}",
+    r"AKCp[A-Za-z0-9]{60,}",
+    r"(?:cmVmd|A3-[A-Z0-9]{6}-)[A-Za-z0-9-]{26,}",
+    r"ops_eyJ[\w=-]{100,}",
+    r"LTAI[A-Za-z0-9]{12,}",
+    r"AKID[A-Za-z0-9]{28,}",
+    r"AQVN[\w-]{35,}",
+    r"y0_[\w-]{50,}",
+    r"HRKU-[\w-]{30,}",
+    r"v1\.0-[0-9a-f]{24}-[0-9a-f]{100,}",
+    r"tskey-[a-z]+-[\w-]{16,}",
+    r"sq[pua]_[0-9a-f]{40}",
+    r"(?:pat|sat)\.[\w-]{22}\.[0-9A-Za-z]{24}\.[0-9A-Za-z]{20}",
+    r"CFPAT-[\w-]{40,}",
+    r"pat-(?:na|eu|ap)\d-[0-9a-f-]{36}",
+    r"s-s4t2(?:ud|af)-[0-9a-f]{60,}",
+    r"API-[A-Z0-9]{26,}",
+    r"sha256~[\w-]{43}",
+    r"[A-Za-z0-9_~.]{3}\dQ~[\w~.-]{31,34}",
+    r"AstraCS:[A-Za-z]{20,}:[0-9a-f]{60,}",
+    r"phx_[A-Za-z0-9]{40,}",
+    r"fc-[0-9a-f]{32}",
+    r"lk_[0-9a-f]{32}",
+    r"eyJ[\w-]{8,}(?:\.[\w-]{6,}){1,4}\.?",
+)
+# Tokens are found as whole runs of their letters, so that no prefix inside a longer word counts.
+_RUN = re.compile(r"(?<![\w.~/:+-])[\w.~/:+-]{16,}=*", re.ASCII)
+
+
+def _by_beginning() -> dict[str, tuple[re.Pattern[str], ...]]:
+    """The patterns of `_TOKENS` by their first letters, those that begin with any letter under an empty one."""
+    groups: defaultdict[str, list[re.Pattern[str]]] = defaultdict(list)
+    for source in _TOKENS:
+        plain = re.match(r"[A-Za-z0-9]{2}(?![?*{])", source)
+        groups[plain.group() if plain else ""].append(re.compile(source, re.ASCII))
+    return {beginning: tuple(patterns) for beginning, patterns in groups.items()}
+
+
+_PATTERNS = _by_beginning()
+_ANY = _PATTERNS.pop("", ())
+
+
+def masked_shapes(text: str) -> str:
+    """*text* with each secret that is known by its looks masked."""
+    if "PRIVATE KEY" in text or "Private-Lines" in text:
+        text = replaced(text, _key_blocks(text))
+        text = _PUTTY_KEY.sub(rf"\g<lines>\n{MASK}", text)
+    if "$" in text or "{SSHA" in text:
+        text = _PASSWORD_HASH.sub(MASK, text)
+    if len(text) >= _LINE_OF_KEY:
+        text = _KEY_LINE.sub(_masked_line, text)
+    return replaced(text, _tokens(text))
+
+
+def _tokens(text: str) -> Iterator[Span]:
+    for run in _RUN.finditer(text):
+        start, end = run.span()
+        found = _token(text, start, end)
+        if found:
+            yield found
+            continue
+        # Others' words may stand before it, as in `bot123456789:AA…` or `token:ghp_…`.
+        for cut in _CUTS.finditer(text, start, end):
+            found = _token(text, cut.end(), end)
+            if found:
+                yield found
+                break
+
+
+_CUTS = re.compile(r"[:/=.+](?=[\w-]{10})", re.ASCII)
+
+
+def _token(text: str, start: int, end: int) -> Span | None:
+    for pattern in (*_PATTERNS.get(text[start : start + 2], ()), *_ANY):
+        found = pattern.match(text, start, end)
+        if found:
+            return found.span()
+    telegram = _TELEGRAM.match(text, start, end)
+    return telegram.span("token") if telegram else None
+
+
+_TELEGRAM = re.compile(r"(?:bot)?\d{8,10}:(?P<token>[\w-]{34,36})(?![\w-])", re.ASCII)
+
+# -- private keys -----------------------------------------------------------------------------------------------------
+
+_BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----(?!\[masked)")
+_END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
+_BLOCK_BYTES = 64 << 10
+# A key without its end was cut: it goes on as long as there are lines of a key's letters.
+_CUT_KEY = re.compile(
+    r"(?:[\s\\rn\"',|>+]|[A-Z][A-Za-z-]{2,20}: [^\n]{0,80}\n){0,40}[A-Za-z0-9+/=]{16}[A-Za-z0-9+/=\s\\\"',|>]*"
+)
+_PUTTY_KEY = re.compile(r"(?P<lines>Private-Lines: \d{1,4})(?:\r?\n[A-Za-z0-9+/=]{1,76})+")
+
+
+def _key_blocks(text: str) -> Iterator[Span]:
+    position, has_end = 0, True
+    while begin := _BEGIN.search(text, position):
+        start = position = begin.end()
+        end = _END.search(text, start) if has_end else None
+        has_end = end is not None
+        if end and end.end() - start < _BLOCK_BYTES:
+            position = end.end()
+            yield start, position
+        elif cut := _CUT_KEY.match(text, start):
+            position = cut.end()
+            yield start, position
+
+
+# The middle of a key whose beginning stands elsewhere: a whole line of base64, which no hash in hex is.
+_LINE_OF_KEY = 64
+_KEY_LINE = re.compile(r"^[A-Za-z0-9+/]{64}(?:[A-Za-z0-9+/]{6}|[A-Za-z0-9+/]{12})?$", re.MULTILINE)
+_HEX = re.compile(r"[0-9a-f]+|[0-9A-F]+")
+
+
+def _masked_line(found: re.Match[str]) -> str:
+    line = found.group()
+    is_mixed = line.lower() != line and line.upper() != line and any(sign.isdigit() for sign in line)
+    return MASK if is_mixed and not _HEX.fullmatch(line) else line
+
+
+# What a password was turned into can be guessed back from.
+_PASSWORD_HASH = re.compile(
+    r"\$(?:2[abxy]?|argon2(?:id|i|d)|scrypt|pbkdf2[\w-]{0,16}|[156]|y|7|apr1|sha1)\$[\w./,=$+-]{16,}"
+    r"|\{SSHA\d{0,3}\}[A-Za-z0-9+/=]{20,}"
+    r"|(?:pbkdf2_sha256|pbkdf2_sha1|scrypt|bcrypt_sha256):?\$?[\w.]{1,20}\$[\w./+-]{4,64}\$[\w./+=-]{16,}"
+)

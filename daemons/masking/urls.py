@@ -1,0 +1,64 @@
+"""Secrets in addresses: `scheme://user:password@host`, a token in place of the user, webhooks that are the secret."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from daemons.masking.marks import Span, replaced
+from daemons.masking.values import is_placeholder, looks_random
+
+_AUTHORITY = re.compile(r"://(?P<all>[^\s\"'<>`,\\]{1,400})")
+# Parts of a user and a password that hold what should have been escaped: `root:pa/ss@host`.
+_ODD_PASSWORD = re.compile(r"(?P<user>[^\s:/@?#]{0,100}):(?P<password>[^\s@]{2,100}@?[^\s@/]{0,40})@(?=[\w\[.-])")
+_PORT = re.compile(r"\d{1,5}(?:[/?#]|$)")
+_HOOK = re.compile(
+    r"hooks\.slack(?:-gov)?\.com/(?:services|workflows|triggers)/(?P<slack>[\w/+-]{20,})"
+    r"|discord(?:app)?\.com/api/(?:v\d+/)?webhooks/(?P<discord>\d{10,24}/[\w-]{20,})"
+    r"|[\w.-]{1,80}\.office(?:365)?\.com/webhookb?2?/(?P<teams>[\w@/-]{36,})"
+    r"|hooks\.zapier\.com/hooks/catch/(?P<zapier>[\w/]{8,})"
+    r"|open\.(?:feishu\.cn|larksuite\.com)/open-apis/bot/v2/hook/(?P<lark>[\w-]{16,})"
+    r"|maker\.ifttt\.com/[\w/{}]{1,80}/with/key/(?P<ifttt>[\w-]{16,})"
+)
+# The data source names of Go: no scheme before them.
+_GO_SOURCE = re.compile(r"(?<![\w.%:-])[\w.-]{1,64}:(?P<password>[^\s@:/\"'][^\s@\"']{1,128})@(?:tcp|unix|cloudsql)\(")
+
+
+def masked_urls(text: str) -> str:
+    """*text* with what gives access in its addresses masked."""
+    if "@tcp(" in text or "@unix(" in text or "@cloudsql(" in text:
+        text = replaced(text, (found.span("password") for found in _GO_SOURCE.finditer(text)))
+    if "://" not in text and "hook" not in text:
+        return text
+    return replaced(text, _spans(text))
+
+
+def _spans(text: str) -> Iterator[Span]:
+    for found in _AUTHORITY.finditer(text):
+        span = _in_authority(text, *found.span("all"))
+        if span:
+            yield span
+    for hook in _HOOK.finditer(text) if "hook" in text or "ifttt" in text else ():
+        yield hook.span(hook.lastgroup or 0)
+
+
+def _in_authority(text: str, start: int, end: int) -> Span | None:
+    ends = [at for at in (text.find(sign, start, end) for sign in "/?#") if at >= 0]
+    authority_end = min(ends, default=end)
+    at = text.rfind("@", start, authority_end)
+    if at < 0:
+        return _odd_password(text, start, end, authority_end)
+    colon = text.find(":", start, at)
+    if colon < 0:
+        return (start, at) if looks_random(text[start:at]) else None
+    name = (start, colon) if looks_random(text[start:colon]) and text[colon + 1 : at] in ("", "x-oauth-basic") else None
+    return name or (None if is_placeholder(text[colon + 1 : at]) else (colon + 1, at))
+
+
+def _odd_password(text: str, start: int, end: int, authority_end: int) -> Span | None:
+    """The password of `user:pa/ss@host`, where the first sign that should be escaped seems to end the host."""
+    colon = text.find(":", start, authority_end)
+    if colon < 0 or _PORT.match(text, colon + 1, end):
+        return None
+    found = _ODD_PASSWORD.match(text, start, end)
+    return found.span("password") if found else None

@@ -1,0 +1,239 @@
+"""Whether what stands behind a name is a secret: `password: required`, `token=None`, `key = get("KEY")` hold none."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, NamedTuple
+
+# How much a name says: behind a password's nearly anything is one; a token, a key or a session must look like one.
+Family = Literal["password", "secret", "token", "pin"]
+
+
+class Place(NamedTuple):
+    """Where a value stands: in quotes or not, what separates it from its name, what follows it on its line.
+
+    *is_pair*: it is the second and last of two in brackets.
+    """
+
+    is_quoted: bool
+    separator: str
+    follows: str
+    name: str
+    is_code: bool
+    is_pair: bool
+
+
+_WORDS = frozenset(
+    """
+    null none nil undefined nan true false yes no on off enabled disabled empty blank unset set not missing required
+    optional invalid valid expired revoked rejected refused denied wrong incorrect bad unknown unexpected expecting
+    expected mismatch mismatched failed failure failing fail ok error errors success successful pass passed passes
+    skipped unauthorized unauthenticated authenticated forbidden unavailable available unsupported supported changed
+    unchanged reset resetting updated rotated removed deleted created generated verified unverified accepted malformed
+    corrupt found lost default defaults basic bearer digest negotiate ntlm oauth oauth1 oauth2 jwt ldap saml kerberos
+    plain md5 sha1 sha256 sha512 hmac rsa hs256 rs256 es256 string str strings bytes bytearray int integer float number
+    bool boolean object dict list tuple map array any text void char symbol self this redacted masked hidden filtered
+    removed omitted protected sanitized secret password passwd passphrase passcode token tokens key keys user username
+    email login auth authorization authentication authorize credential credentials cookie cookies session sessions
+    signature env environment file stdin stdout prompt ask interactive file path value name id type the a an is was are
+    be has have must should can cannot could will would for from with without at by in of to and or but if when while
+    please your you we it this that there here http https anonymous guest nobody public private internal external
+    active inactive connected disconnected closed open opened opening started stopped strict lax secure secured end eof
+    ident identifier literal operator keyword comma colon semicolon rparen lparen rbrace lbrace newline indent dedent
+    used unused using use new old next previous current first last option options flag flags argument arguments
+    parameter parameters require requires
+    """.split()
+)
+# Words that a password of several words hardly has, and a message about one nearly always.
+_PROSE = re.compile(
+    r"\b(?:is|are|was|were|be|been|must|should|can(?:not|'t)?|could|will|would|may|not|no|the|this|that|field|fields"
+    r"|required|invalid|enter|please|your|you|too|characters?|least|failed|incorrect|wrong|missing|expected|found|for"
+    r"|with|without|from|of|to|does|do|doesn't|don't|has|have|or|and|short|long|common|match(?:es)?|already|expired)\b",
+    re.IGNORECASE,
+)
+_PLACEHOLDER = re.compile(
+    r"[*x•●.…_?#-]{2,}|[xX*]+|\*{2,}.{0,8}|.{0,4}\*{3,}"
+    r"|<[^<>]{0,80}>?|[A-Za-z_ ]{1,30}>|\[[^\[\]]{0,60}\]?|\(.{0,60}\)|\(\w{0,20}|`[^`]{0,80}`?"
+    r"|\$\{.{0,200}|\$?\{\{[^{}]{0,200}(?:\}\}.{0,40})?|\{[\w.!:'\"\[\]() ,]{0,80}\}?|#\{.{0,80}"
+    r"|(?:%[\w.-]{0,4}[srdxi]|[:/@.,_ -])+|%\(\w{1,60}\)[srd]|%[\w.-]{1,60}%?"
+    r"|\$\d.{0,8}|\$[A-Za-z_]\w{0,80}|\$\(.{0,200}|\$env:.{0,80}"
+    r"|:[a-z_]{1,40}|@\w{1,40}|&\w{1,40}|\?|\|[+-]?|>[+-]?|\\+[ntr]?|[^\w]{1,3}"
+    r"|.{0,200}\[(?:masked|redacted|filtered|hidden|removed)\].{0,200}",
+    re.IGNORECASE | re.DOTALL,
+)
+_TYPE = re.compile(
+    r"(?:typing\.)?(?:Optional|Union|List|Dict|Literal|Annotated|Secret|SecretStr|Str|Maybe|Option|Promise|Callable|Type)"
+    r"\b.{0,80}"
+    r"|(?:str|string|bytes|int|bool|number|any|None|null|undefined)\b[ |\[\]?).,;:=].{0,80}",
+    re.DOTALL,
+)
+_NUMBER = re.compile(r"0x[0-9a-fA-F]{1,16}|[+-]?\d[\d_,]*(?:\.\d+)?(?:%|[a-zA-Z]{1,3})?")
+_TIME = re.compile(r"\d{4}-\d\d-\d\d(?:[T ].{0,40})?|\d{1,2}:\d\d(?::\d\d)?.{0,12}|v?\d{1,4}(?:\.\d{1,4}){1,3}")
+_PATH = re.compile(
+    r"(?:~|\.{1,2}|[A-Za-z]:|file:)?[/\\]{1,3}(?:[\w .@+%-]{1,80}[/\\]?){1,20}"
+    r"|[\w-]{1,60}\.(?:pem|key|crt|cer|ya?ml|json|txt|conf|ini|p12|pfx|jks|py|js|ts|go|rs|java|log|html)"
+)
+_URL = re.compile(r"[a-z][a-z0-9+.-]{1,20}://", re.IGNORECASE)
+_EXPRESSION = re.compile(
+    r"(?:await |new |new_|not |&)?[A-Za-z_$][A-Za-z_$]*(?:(?:\.|->|::|\?\.)[A-Za-z_$]\w*)*[(\[].{0,400}", re.DOTALL
+)
+_MEMBER = re.compile(
+    r"(?:self|this|cls|os|config|conf|cfg|settings|req|request|res|response|process|env|environ|options|opts|args|ctx"
+    r"|context|params|props|app|user|data|module|import|body|headers|kwargs|session|db|client|credentials|secrets|vars)"
+    r"(?:(?:\.|->|::|\?\.)[A-Za-z_]\w*)+"
+)
+# In code: a call or a look-up, a member, a plain name. Digits stand at the ends of its words, if anywhere.
+_CODE_CALL = re.compile(
+    r"(?:await |new |not |&)?[A-Za-z_$][\w$]*(?:(?:\.|->|::|\?\.)[A-Za-z_$][\w$]*)*[(\[].{0,400}", re.DOTALL
+)
+_FILLED_IN = re.compile(r"\{[\w.\[\]'\"!:()-]{1,80}\}")
+_QUALIFIED = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
+_NAME = re.compile(r"[A-Za-z_$][A-Za-z_$]*(?:[._-][A-Za-z_]+)*")
+_LETTERS = re.compile(r"[A-Za-z]+(?:['’-][A-Za-z]+)*[.,:;!?]?")
+_PAIR = re.compile(r"[A-Za-z_]\w{0,40}=[^=]")
+_CUE = re.compile(r"pass|pwd|secret|token|key|cred|auth", re.IGNORECASE)
+_MORE_WORDS = re.compile(r"[ \t]+(?:[a-z]{2,}|[A-Za-z]+[ \t]+[a-z]{2,})")
+
+
+def looks_random(value: str) -> bool:
+    """Whether no person would have chosen *value*: long, of letters and digits mixed, or of both cases mixed inside."""
+    if len(value) < 16 or any(sign.isspace() for sign in value):
+        return False
+    digits = sum(sign.isdigit() for sign in value)
+    letters = sum(sign.isalpha() for sign in value)
+    if not digits and _NAME.fullmatch(value):
+        return _words_are_odd(value)
+    return digits >= 2 and letters >= 4 and not _is_identifier(value)
+
+
+def _words_are_odd(value: str) -> bool:
+    """Whether the cases of *value*, which has no digit, change too often for words that were written together."""
+    words = _words(value)
+    return len(words) >= 4 and sum(map(len, words)) / len(words) < 3
+
+
+def _words(value: str) -> list[str]:
+    return [word for word in _BORDERS.split(value) if word]
+
+
+_BORDERS = re.compile(r"[._\-]|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_WORD = re.compile(r"[A-Za-z]{2,}\d{0,5}|\d{1,2}[a-z]{1,12}|[a-zA-Z]\d{0,2}|\d{1,2}|[a-z]{1,12}\d{1,4}[a-z]{1,12}")
+
+
+def _is_identifier(value: str) -> bool:
+    """Whether *value* reads as words that were written together: `hide_cookie2`, `Ed25519PrivateKey`."""
+    words = _words(value)
+    if not re.fullmatch(r"[A-Za-z_$][\w.$-]*", value) or not all(_WORD.fullmatch(word) for word in words):
+        return False
+    numbered = sum(any(sign.isdigit() for sign in word) for word in words)
+    return sum(map(len, words)) / max(1, len(words)) >= (4 if numbered > 1 else 3) and numbered <= 3
+
+
+def is_secret(value: str, family: Family, place: Place) -> bool:
+    """Whether *value*, behind a name of that *family*, is a secret."""
+    value = value.strip()
+    if value.casefold().rstrip(".,:;!?)") in _WORDS or is_placeholder(value):
+        return False
+    if _NUMBER.fullmatch(value) and not (value.isdigit() and _may_be_number(value, family)):
+        return False
+    if _TIME.fullmatch(value) or _is_elsewhere(value):
+        return False
+    if place.separator == "," and not (place.is_pair or (is_opaque(value) and not _is_identifier(value))):
+        return False  # two of a list of names
+    if place.is_code and (_FILLED_IN.search(value) or (value[0] in "([" and not place.is_quoted)):
+        return False
+    if place.separator == "space" and family == "secret" and not looks_random(value):
+        return False  # secret "db-creds" not found
+    if place.is_quoted:
+        return _is_secret_in_quotes(value, family)
+    return _is_secret_bare(value, family, place)
+
+
+def is_placeholder(value: str) -> bool:
+    """Whether *value* only marks the place of one: `***`, `${PASSWORD}`, `<token>`, `[masked]`."""
+    return len(value) < 3 or bool(_PLACEHOLDER.fullmatch(value))
+
+
+def _may_be_number(value: str, family: Family) -> bool:
+    return len(value) >= {"password": 5, "pin": 4, "secret": 12, "token": 16}[family]
+
+
+def _is_elsewhere(value: str) -> bool:
+    """Whether *value* only says where the secret is: a path, an address."""
+    if _URL.match(value):
+        return True
+    return bool(_PATH.fullmatch(value.rstrip(":,;"))) and not any(
+        looks_random(part) for part in re.split(r"[/\\]", value)
+    )
+
+
+def _is_secret_in_quotes(value: str, family: Family) -> bool:
+    if " " in value or "\t" in value:
+        return family in ("password", "secret") and not _PROSE.search(value) and not _EXPRESSION.fullmatch(value)
+    if (
+        value[0] in ",)"
+        or value.startswith("+ ")
+        or (_is_compound(value) and _CUE.search(value) and _is_identifier(value))
+    ):
+        return False  # between two strings; the name of a secret
+    if family == "password":
+        return True
+    if family == "secret":
+        return not (_LETTERS.fullmatch(value) and len(value) < 6)
+    return is_opaque(value)
+
+
+def _is_secret_bare(value: str, family: Family, place: Place) -> bool:
+    if _TYPE.fullmatch(value) or (_EXPRESSION.fullmatch(value) and not looks_random(value.partition("(")[0])):
+        return False
+    if place.is_code and _CODE_CALL.fullmatch(value) and not looks_random(re.split(r"[(\[]", value)[0]):
+        return False
+    if place.separator == ":" and family != "password" and _PAIR.match(value):
+        return False
+    if _MEMBER.fullmatch(value) or _names_itself(value.rstrip(":;,."), place):
+        return False
+    is_word = bool(_LETTERS.fullmatch(value))
+    if place.separator in ("==", "===", ",", "space") and family != "pin":
+        return looks_random(value) or (not is_word and family == "password" and is_opaque(value))
+    if is_word and place.separator == ":" and _MORE_WORDS.match(place.follows):
+        return False  # "password: must be …"
+    if family == "password":
+        return not (is_word and value[-1] in ":!?")
+    if family == "secret":
+        return not is_word or (place.separator != ":" and len(value) >= 6) or len(value) >= 20
+    return is_opaque(value)
+
+
+def _names_itself(value: str, place: Place) -> bool:
+    """Whether *value* is the name of what holds the secret: `password=password`, `token = access_token`."""
+    if value.casefold() == place.name.casefold():
+        return True
+    if any(sign.isdigit() for sign in value):
+        is_one = _QUALIFIED.fullmatch(value) or ("_" in value and _is_identifier(value))
+        return bool(place.is_code and is_one and not looks_random(value))
+    if not _NAME.fullmatch(value) or _words_are_odd(value):
+        return False
+    return place.is_code or (_is_compound(value) and bool(_CUE.search(value)))
+
+
+def _is_compound(value: str) -> bool:
+    """Whether *value* is made of words: by case, by a dot or an underscore."""
+    return "_" in value or "." in value or " " in value or (value[1:].lower() != value[1:] and value.upper() != value)
+
+
+def is_opaque(value: str) -> bool:
+    """Whether *value* is no word, name or number: letters and digits, cases mixed inside, or very long."""
+    if len(value) < 8 or " " in value:
+        return False
+    if _LETTERS.fullmatch(value) or _NAME.fullmatch(value):
+        return _words_are_odd(value) or (len(value) >= 32 and len(_words(value)) == 1)
+    digits = sum(sign.isdigit() for sign in value)
+    letters = sum(sign.isalpha() for sign in value)
+    return (digits >= 1 and letters >= 1 and (digits >= 2 or len(value) >= 12)) or digits >= 16
+
+
+def is_told(value: str) -> bool:
+    """Whether *value* looks like a password in the middle of a sentence: of two kinds of sign, digits among them."""
+    if not any(map(str.isdigit, value)) or re.fullmatch(r"[\d.:,/-]+|.*[@/].*", value):
+        return False
+    return any(map(str.islower, value)) or any(map(str.isupper, value)) or not value.isalnum()

@@ -1,0 +1,109 @@
+"""Tests of daemons.masking."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemons.masking import MASK, mask
+from tests import secret_cases
+
+SETS = ("developed.txt", "held_out.txt")
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_secrets_are_masked(name):
+    cases = secret_cases.secrets(name)
+
+    missed = [case for case in cases if case.leaks(mask(case.line))]
+
+    kinds = len({case.kind for case in cases})
+    print(f"{name}: {len(cases) - len(missed)} of {len(cases)} secrets of {kinds} kinds masked")
+    assert len(missed) <= len(cases) * 0.01, missed[0]
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_what_is_no_secret_stays(name):
+    cases = secret_cases.innocents(name)
+
+    wrong = [case.line for case in cases if mask(case.line) != case.line]
+
+    print(f"{name}: {len(wrong)} of {len(cases)} lines without a secret masked")
+    assert len(wrong) < len(cases) * 0.01, wrong[0]
+
+
+def test_the_held_out_set_is_large_enough_to_say_something():
+    assert len(secret_cases.secrets("held_out.txt")) >= 300
+    assert len({case.kind for case in secret_cases.secrets("held_out.txt")}) >= 40
+    assert len(secret_cases.innocents("held_out.txt")) >= 300
+
+
+def test_a_set_can_fail():
+    whole = secret_cases.secrets("developed.txt")
+
+    assert all(case.leaks(case.line) for case in whole)
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_masking_twice_is_masking_once(name):
+    for case in (*secret_cases.secrets(name), *secret_cases.innocents(name)):
+        masked = mask(case.line)
+
+        assert mask(masked) == masked
+
+
+def test_names_of_keys_and_users_stay():
+    line = "login failed for bob: postgres://app:hunter22x@db/orders apiKey='0123456789abcdefXY'"
+
+    assert mask(line) == f"login failed for bob: postgres://app:{MASK}@db/orders apiKey='{MASK}'"
+
+
+PIECES = st.lists(st.sampled_from([*"aA1 :=\"'\\/@.-_$<>{}[](),;&?%\n", "password", "token", "://", "x9Y", "Basic "]))
+
+
+@given(PIECES)
+def test_masking_any_text_twice_is_masking_it_once(pieces):
+    masked = mask("".join(pieces))
+
+    assert mask(masked) == masked
+
+
+HOSTILE = (
+    "key",
+    "password ",
+    'password="',
+    "token: '",
+    "secret: {{",
+    "://a:",
+    "a",
+    "x-",
+    "-----BEGIN RSA PRIVATE KEY-----",
+    "$2b$",
+    "curl -u ",
+    "mysql -p ",
+    "cookie: a=b; ",
+    "Authorization: Basic ",
+    "?key=aaaaaaaaaaaaaaaa1",
+    "password is ",
+    '<input value="',
+    "Bearer ",
+    "eyJ",
+    "\\",
+)
+
+
+@pytest.mark.parametrize("piece", HOSTILE)
+def test_no_text_takes_more_than_time_in_proportion_to_its_length(piece):
+    def took_s(length: int) -> float:
+        hostile = piece * (length // len(piece))
+        began = time.process_time()
+        mask(hostile)
+        return time.process_time() - began
+
+    short_s = min(took_s(4_000) for _ in range(3))
+
+    # Four times as long takes four times as long; squared would be sixteen.
+    assert took_s(16_000) < 10 * short_s + 0.05
