@@ -141,7 +141,7 @@ def building(environ: dict[str, str]) -> Iterator[list[int]]:
 
 
 def idle(at: vite.Scene, environ: dict[str, str]) -> None:
-    """CPU time of the checker over IDLE_S at the default interval, its children included, with a frontend to look at."""
+    """CPU time of the checker and its children over IDLE_S at the default interval, with a frontend to look at."""
     command = [sys.executable, "-c", BARE, f"http://127.0.0.1:{at.conf.port}{HEALTH}"]
     with running(environ, "health_checker") as checker, subprocess.Popen(command) as bare:
         clock.wait_until(at.is_well, within_s=30)
