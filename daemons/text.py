@@ -15,8 +15,9 @@ __all__ = ["MASK", "decode", "fence", "mask", "safe"]
 # C0 (but not tab and newline), DEL and C1; bidirectional and zero-width characters; line and paragraph separators;
 # lone surrogates, which cannot be encoded.
 _UNSAFE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
-    "\U000e0000-\U000e007f]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b-\u200f"
+    "\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000110bd\U000110cd\U00013430-\U0001343f"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e007f]"
 )
 _BREAKS = re.compile(r"[\t\n]")
 _BACKTICKS = re.compile(r"`+")

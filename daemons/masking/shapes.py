@@ -141,6 +141,7 @@ def masked_shapes(text: str) -> str:
     """*text* with each secret that is known by its looks masked."""
     if "PRIVATE KEY" in text or "Private-Lines" in text:
         text = replaced(text, _key_blocks(text))
+        text = _END_OF_KEY.sub(f"{MASK}\n", text)
         text = _PUTTY_KEY.sub(rf"\g<lines>\n{MASK}", text)
     if "$" in text or "{SSHA" in text:
         text = _PASSWORD_HASH.sub(MASK, text)
@@ -187,6 +188,7 @@ _BLOCK_BYTES = 64 << 10
 _CUT_KEY = re.compile(
     r"(?:[\s\\rn\"',|>+]|[A-Z][A-Za-z-]{2,20}: [^\n]{0,80}\n){0,40}[A-Za-z0-9+/=]{16}[A-Za-z0-9+/=\s\\\"',|>]*"
 )
+_END_OF_KEY = re.compile(r"(?:^[A-Za-z0-9+/=]{1,76}\r?\n){1,100}(?=-----END [A-Z0-9 ]{0,40}PRIVATE KEY)", re.MULTILINE)
 _PUTTY_KEY = re.compile(r"(?P<lines>Private-Lines: \d{1,4})(?:\r?\n[A-Za-z0-9+/=]{1,76})+")
 
 
