@@ -64,6 +64,7 @@ class Settings:
     mailbox_format: Literal["line", "jsonl"]
     log_check_interval_s: float
     alert_cooldown_s: float
+    alert_retell_s: float | None
     stop_timeout_s: float
     stop_grace_s: float
     watched_logs: tuple[str, ...]
@@ -161,6 +162,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         mailbox_format=conf.get("CMUX_MAILBOX_FORMAT", "line", _notation),
         log_check_interval_s=conf.get("CMUX_LOG_CHECK_INTERVAL", "60", _seconds),
         alert_cooldown_s=conf.get("CMUX_ALERT_COOLDOWN", "300", _seconds_or_none),
+        alert_retell_s=conf.get("CMUX_ALERT_RETELL", "", _optional(_seconds)),
         stop_timeout_s=conf.get("CMUX_STOP_TIMEOUT", "15", _seconds),
         stop_grace_s=conf.get("CMUX_STOP_GRACE", "5", _seconds),
         watched_logs=conf.get("CMUX_WATCHED_LOGS", "/tmp/cmux-server.log:.cmux/router.log", _paths(home)),

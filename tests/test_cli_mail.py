@@ -176,6 +176,23 @@ def test_open_alerts_are_listed_and_acknowledged(cmux: Cmux, alerted: Alerts) ->
     assert {alert.key: alert.state for alert in alerted.open()} == {"odd:left": "acknowledged", "odd:right": "open"}
 
 
+def test_alerts_and_agents_are_muted_and_unmuted(cmux: Cmux, alerted: Alerts, conf: Settings) -> None:
+    Registry(conf).register("worker-a", {}, clock.now())
+
+    muted = cmux("alerts", "mute", "left", "cmux:worker-a", "--for", "3600")
+    listed, told = cmux("alerts").stdout, answer(cmux("alerts", "--json"))
+
+    assert muted.returncode == 0, muted.stderr
+    assert "(muted)" in next(line for line in listed.splitlines() if "odd:left" in line)
+    assert {alert["key"]: alert["muted"] for alert in told["alerts"]} == {"odd:left": True, "odd:right": False}
+    assert [mute["what"] for mute in told["mutes"]] == ["odd:left", "worker-a"]
+    assert cmux("alerts", "mute", "nobody").returncode == 1
+
+    assert answer(cmux("alerts", "unmute", "left", "worker-a", "--json"))["unmuted"] == ["odd:left", "worker-a"]
+    assert answer(cmux("alerts", "--json"))["mutes"] == []
+    assert "was not muted" in cmux("alerts", "unmute", "worker-a").stdout
+
+
 def test_a_part_that_several_alerts_hold_is_refused(cmux: Cmux, alerted: Alerts) -> None:
     refused = cmux("alerts", "ack", "odd")
 

@@ -14,11 +14,15 @@ from pathlib import PurePath
 from typing import Literal
 
 from daemons import clock
+from daemons.alerts.variety import Variety
 
 State = Literal["open", "acknowledged", "cleared"]
-What = Literal["raised", "updated", "cleared"]
+What = Literal["raised", "updated", "cleared", "retold"]
 # What the readers of the mailbox believe; "nothing" when they never heard of it.
 Told = Literal["nothing", "open", "cleared"]
+
+LOG = "log"
+_RETOLD_EVERY = timedelta(days=1)
 
 _HELD_NAME = re.compile(r"[0-9a-f]{16}\.jsonl")
 _STATES: dict[str, State] = {"open": "open", "acknowledged": "acknowledged", "cleared": "cleared"}
@@ -30,7 +34,8 @@ class Occurrence:
     """Something that happened *count* times. Alike ones have one *key*; *kind* and *subject* say what, and to whom.
 
     Handed in again with the same *source* and *position* (of a log line: which file, and where), it counts once; the
-    sender may therefore repeat what it is not sure to have handed in. *evidence* may hold any stranger's text.
+    sender may therefore repeat what it is not sure to have handed in. *evidence* may hold any stranger's text; *around* are the
+    lines that stood before and after it. *variant*, of an alert that stands for many kinds, says which this is.
     """
 
     key: str
@@ -40,6 +45,8 @@ class Occurrence:
     count: int = 1
     source: str | None = None
     position: int | None = None
+    around: tuple[str, str] = ("", "")
+    variant: str | None = None
 
 
 @dataclass(slots=True)
@@ -85,8 +92,10 @@ class Alert:
     gist: str | None = None
     reason: str | None = None
     acknowledged_by: str | None = None
+    retold: int = 0
     latest: tuple[str, int] | None = None
     held: Held = field(default_factory=Held)
+    variety: Variety = field(default_factory=Variety)
 
     @property
     def is_open(self) -> bool:
@@ -95,7 +104,8 @@ class Alert:
     @property
     def title(self) -> str:
         """What a list of alerts calls it. Safe to show: *gist* was masked and escaped before it was kept."""
-        named = f"{PurePath(self.subject).name}: {self.gist}" if self.gist else f"{self.kind} {self.subject}"
+        gist = f"{self.variety.told} of error" if self.variety.told else self.gist
+        named = f"{PurePath(self.subject).name}: {gist}" if gist else f"{self.kind} {self.subject}"
         return self.headline or named
 
     def due(self, now: datetime, cooldown: timedelta) -> What | None:
@@ -108,6 +118,14 @@ class Alert:
         if self.told == "open":
             return "updated" if self.untold and is_cool and self.state == "open" else None
         return "raised" if is_cool else None
+
+    def retold_at(self, first_pause: timedelta | None) -> datetime | None:
+        """When readers are told that it is still so: after growing pauses, if at all. Errors of a log are never so."""
+        if first_pause is None or self.told_at is None or self.kind == LOG:
+            return None
+        if self.state != "open" or self.told != "open":
+            return None
+        return self.told_at + min(first_pause * (1 << min(self.retold, 20)), max(first_pause, _RETOLD_EVERY))
 
     def is_over(self, now: datetime, cooldown: timedelta) -> bool:
         """Whether nothing needs to be remembered of it any more."""
@@ -133,8 +151,10 @@ class Alert:
             "title": self.title,
             "reason": self.reason,
             "acknowledged_by": self.acknowledged_by,
+            "retold": self.retold,
             "latest": self.latest,
             "held": self.held.to_json(),
+            "variety": self.variety.to_json(),
         }
 
     @classmethod
@@ -154,8 +174,10 @@ class Alert:
             gist=optional_text(fields.get("gist")),
             reason=optional_text(fields["reason"]),
             acknowledged_by=optional_text(fields["acknowledged_by"]),
+            retold=whole(fields.get("retold", 0)),
             latest=(str(latest[0]), whole(latest[1])) if isinstance(latest, list) else None,
             held=Held.from_json(mapping(fields["held"])),
+            variety=Variety.from_json(mapping(fields["variety"])) if "variety" in fields else Variety(),
         )
 
 

@@ -20,7 +20,7 @@ from daemons import clock, files, log
 from daemons import mailbox as mailboxes
 from daemons.alerts import words
 from daemons.alerts.held import HeldFiles, Record, record_of
-from daemons.alerts.model import Alert, Occurrence
+from daemons.alerts.model import LOG, Alert, Occurrence
 from daemons.alerts.outbox import Sender
 from daemons.alerts.state import Outgoing, SenderState
 from daemons.alerts.telling import Teller
@@ -57,7 +57,7 @@ class Alerts:
         self._sender = Sender(mailbox, journal, self._held)
         self._is_tidy = False
         self._retry_at = self._retry_pause_s = 0.0
-        self._idle: tuple[tuple[int, int, int] | None, datetime, datetime] | None = None
+        self._idle: tuple[object, datetime, datetime] | None = None
 
     # -- what callers do ----------------------------------------------------------------------------------------------
 
@@ -118,6 +118,7 @@ class Alerts:
 
     def _tell(self, state: SenderState, now: datetime) -> None:
         """Decide what is told now. While the outbox is stuck nothing is added, so that it becomes one message later."""
+        self._teller.forget_what_was_muted(state, now)
         if not any(outgoing.line for outgoing in state.outbox):
             self._teller.enqueue_due(state, now)
         self._teller.forget_what_is_over(state, now)
@@ -148,11 +149,11 @@ class Alerts:
         alert.last, alert.kind, alert.subject = now, one.kind, one.subject
         alert.count += one.count
         alert.untold += one.count
-        if alert.gist is None and one.kind == words.LOG:
+        if alert.gist is None and one.kind == LOG:
             alert.gist = words.gist_of(one.evidence)
         alert.latest = None if one.source is None or one.position is None else (one.source, one.position)
         is_told_now = alert.due(now, self._cooldown) is not None
-        alert.headline = headline if is_told_now and one.kind != words.LOG else None
+        alert.headline = headline if is_told_now and one.kind != LOG else None
 
     def _reopen(self, state: SenderState, alert: Alert, now: datetime) -> None:
         alert.state, alert.first, alert.count = "open", now, 0
@@ -269,11 +270,14 @@ class Alerts:
         if self._idle is None:
             return False
         signature, looked_at, until = self._idle
-        return looked_at <= now < until and signature == _signature(self._path)
+        return looked_at <= now < until and signature == self._signature()
 
     def _remember_when_to_look_again(self, state: SenderState, now: datetime) -> None:
         due = now if state.outbox else self._teller.next_due(state, now)
-        self._idle = (_signature(self._path), now, due or now + timedelta(days=1))
+        self._idle = (self._signature(), now, due or now + timedelta(days=1))
+
+    def _signature(self) -> object:
+        return _signature(self._path), self._teller.changes()
 
 
 def _open(state: SenderState) -> list[Alert]:

@@ -13,7 +13,8 @@ from typing import Any
 
 from daemons import clock
 from daemons.alerts import words
-from daemons.alerts.model import Alert, Held, What
+from daemons.alerts.model import LOG, Alert, Held, What
+from daemons.alerts.mutes import Mutes
 from daemons.alerts.state import Outgoing, Section, SenderState
 from daemons.alerts.words import Due
 from daemons.journal import Journal
@@ -22,7 +23,12 @@ from daemons.settings import Settings
 
 MESSAGES_A_MINUTE = 10
 _MINUTE = timedelta(minutes=1)
-_EVENTS: dict[What, str] = {"raised": "alert.raised", "updated": "alert.updated", "cleared": "alert.cleared"}
+_EVENTS: dict[What, str] = {
+    "raised": "alert.raised",
+    "updated": "alert.updated",
+    "cleared": "alert.cleared",
+    "retold": "alert.retold",
+}
 
 
 class Teller:
@@ -33,6 +39,8 @@ class Teller:
         self._sender = sender
         self._to = f"{conf.session}:supervisor"
         self._cooldown = timedelta(seconds=conf.alert_cooldown_s)
+        self._retell = None if conf.alert_retell_s is None else timedelta(seconds=conf.alert_retell_s)
+        self._mutes = Mutes(conf)
         self._mailbox = mailbox
         self._journal = journal
 
@@ -57,14 +65,29 @@ class Teller:
 
     def next_due(self, state: SenderState, now: datetime) -> datetime | None:
         """When there will be something to tell or to forget; *now* if there is already. None: nothing is waiting."""
-        if any(alert.due(now, self._cooldown) for alert in state.alerts.values()):
+        if self._due(state, now):
             return now
         ends = [
             alert.told_at + self._cooldown
             for alert in state.alerts.values()
             if alert.told_at is not None and (alert.untold or not alert.is_open)
         ]
-        return min(ends, default=None)
+        ends += [at for alert in state.alerts.values() if (at := alert.retold_at(self._retell))]
+        ends += [mute.until for mute in self._mutes.all(now) if mute.until]
+        return min((at for at in ends if at > now), default=None)
+
+    def forget_what_was_muted(self, state: SenderState, now: datetime) -> None:
+        """What came to its end while it was muted: the journal says so, no message will."""
+        for alert in state.alerts.values():
+            muted = self._mutes.of(alert, now)
+            if muted and not alert.is_open and (alert.told != "cleared" or alert.untold):
+                evidence = {"key": alert.key, "count": alert.count, "why": alert.reason, "muted_by": muted.by}
+                self.note_quietly(state, "alert.muted", evidence, now)
+                alert.told, alert.untold, alert.held, alert.headline = "cleared", 0, Held(), None
+
+    def changes(self) -> object:
+        """Something that differs once there may be something to tell although nothing happened."""
+        return self._mutes.signature()
 
     def forget_what_is_over(self, state: SenderState, now: datetime) -> bool:
         over = [key for key, alert in state.alerts.items() if alert.is_over(now, self._cooldown)]
@@ -81,14 +104,19 @@ class Teller:
     # -- one message --------------------------------------------------------------------------------------------------
 
     def _due(self, state: SenderState, now: datetime) -> list[Due]:
-        found = ((alert.due(now, self._cooldown), alert) for alert in state.alerts.values())
+        heard = (alert for alert in state.alerts.values() if not self._mutes.of(alert, now))
+        found = ((self._due_of(alert, now), alert) for alert in heard)
         return [(what, alert) for what, alert in found if what is not None]
+
+    def _due_of(self, alert: Alert, now: datetime) -> What | None:
+        again = alert.retold_at(self._retell)
+        return alert.due(now, self._cooldown) or ("retold" if again is not None and again <= now else None)
 
     def _enqueue(
         self, state: SenderState, subject: str, group: Sequence[Due], since: Position | None, now: datetime
     ) -> None:
         name = secrets.token_hex(8)
-        kind = "log-alert" if all(alert.kind == words.LOG for _, alert in group) else "alert"
+        kind = "log-alert" if all(alert.kind == LOG for _, alert in group) else "alert"
         body_kind = kind if any(alert.held.has_any for _, alert in group) else None
         at = now
         while (line := self._line(name, subject, body_kind, at)) in {outgoing.line for outgoing in state.outbox}:
@@ -155,6 +183,7 @@ def _mark_told(what: What, alert: Alert, now: datetime) -> None:
     # A message that only clears starts no cooldown: the next raise is measured from the last time it was raised.
     if what != "cleared" or alert.told_at is None:
         alert.told_at = now
+    alert.retold = alert.retold + 1 if what == "retold" else 0
     alert.told = "open" if alert.is_open else "cleared"
     alert.untold = 0
     alert.headline = None

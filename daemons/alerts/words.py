@@ -13,10 +13,9 @@ from pathlib import PurePath
 
 from daemons import text
 from daemons.alerts.held import Record
-from daemons.alerts.model import Alert, Held, What
+from daemons.alerts.model import LOG, Alert, Held, What
 from daemons.alerts.state import Section
 
-LOG = "log"
 AGENT_MISSING = "agent-missing"
 SUBJECT_LIMIT = 400
 BODY_LIMIT_BYTES = 1 << 20
@@ -44,6 +43,10 @@ def subject_of(due: Sequence[Due]) -> str:
         line = first.headline
     elif what == "cleared":
         line = f"[CLEARED] {_named(alerts)}{_because(alerts)}{_more(alerts)}"
+    elif what == "retold":
+        since = min(alert.first for alert in alerts)
+        so = _missing(alerts) if first.kind == AGENT_MISSING else f"{first.kind}: {_named(alerts)}"
+        line = _tagged(f"still so since {since:%Y-%m-%d %H:%M} UTC: {so}")
     elif first.kind == LOG:
         line = f"[LOG ALERT] {_file(first)}: {_untold(alerts)} errors detected"
     elif what == "raised":
