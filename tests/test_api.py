@@ -316,6 +316,18 @@ def test_a_heartbeat_is_shown_and_kept_beside_the_registry(api: Client, conf: Se
     assert api.post("/api/agents/tests/heartbeat", {"mood": "good"}).status == 400
 
 
+def test_how_far_an_agent_is_has_an_age_of_its_own(api: Client) -> None:
+    api.post("/api/agents/register", {"agent_id": "tests"})
+    said = [{"progress": "1/3"}, {"progress": "1/3", "state": "busy"}, {}, {"progress": "2/3"}]
+
+    beats = [api.post("/api/agents/tests/heartbeat", each).json["heartbeat"] for each in said]
+
+    assert [beat["progress"] for beat in beats] == ["1/3", "1/3", "1/3", "2/3"]
+    assert [beat["progress_at"] for beat in beats] == [beats[0]["at"]] * 3 + [beats[3]["at"]]
+    assert len({beat["at"] for beat in beats}) == 4
+    assert api.post("/api/agents/tests/heartbeat", {"progress": "x" * 129}).status == 400
+
+
 def test_heartbeats_survive_the_end_of_the_api(serve: Callable[..., subprocess.Popen[bytes]], conf: Settings) -> None:
     child, api = serve(), Client(conf.port)
     api.post("/api/agents/register", {"agent_id": "tests"})
@@ -813,6 +825,19 @@ def test_alerts_are_listed_and_acknowledged(api: Client, conf: Settings) -> None
     assert api.post("/api/alerts/nothing/ack").status == 404
 
 
+def test_an_agent_is_muted_for_a_while_and_unmuted(api: Client, conf: Settings) -> None:
+    made = api.post("/api/mutes", {"what": "team/a", "by": "me", "for_s": 60})
+
+    assert (made.status, made.json["what"]) == (201, "team/a")
+    assert [mute["by"] for mute in api.get("/api/mutes").json["mutes"]] == ["me"]
+    assert api.delete("/api/mutes/team/a").json == {"unmuted": "team/a", "existed": True}
+    assert api.delete("/api/mutes/team/a").json["existed"] is False
+    assert api.get("/api/mutes").json["mutes"] == []
+    assert [api.post("/api/mutes", wrong).status for wrong in ({}, {"what": "a", "for_s": 0}, {"what": ""})] == [
+        400
+    ] * 3
+
+
 # -- health -----------------------------------------------------------------------------------------------------------
 
 
@@ -905,6 +930,23 @@ def test_health_takes_less_than_50_ms(api: Client, conf: Settings) -> None:
     assert sorted(times)[10] < 0.05
 
 
+def test_what_an_agent_uses_and_has_not_read_is_in_the_list_and_in_metrics(
+    api: Client, conf: Settings, start: Start
+) -> None:
+    agents.open_agent(conf, Registry(conf), "a/b", command=["sleep", "300"])
+    mailbox.of(conf).post(mailbox.Message(clock.now(), "cmux:user", "cmux:a/b", "hello"))
+    start("registry_service", CMUX_AGENTS_INTERVAL="0.2")
+
+    seen = eventually(lambda: "usage" in (now := api.get("/api/agents/a/b").json["observed"]) and now, 10)
+    lines = api.get("/metrics").body.decode().splitlines()
+
+    assert (seen["usage"]["processes"], seen["unread"]) == (1, 1)
+    assert clock.parse_stamp(seen["usage"]["began"]) <= clock.now()
+    assert 'cmux_agent_processes{agent="a/b"} 1' in lines
+    assert f'cmux_agent_resident_memory_bytes{{agent="a/b"}} {seen["usage"]["rss_bytes"]}' in lines
+    assert 'cmux_agent_unread_messages{agent="a/b"} 1' in lines
+
+
 def test_metrics_are_prometheus_text(api: Client) -> None:
     api.post("/api/agents/register", {"agent_id": "a"})
 
@@ -986,11 +1028,11 @@ def test_a_touched_file_is_a_heartbeat(serve: Callable[..., object], conf: Setti
     api.post("/api/agents/register", {"agent_id": "team/a"})
     folder = files.private_dir(agents.touches_dir(conf))
 
-    (folder / "team%2Fa").write_text("waiting\n")
+    (folder / "team%2Fa").write_text("waiting 42/100\n")
     (folder / "nobody").write_text("")
 
     beat = eventually(lambda: api.get("/api/agents/team/a").json.get("heartbeat"))
-    assert beat["state"] == "waiting"
+    assert (beat["state"], beat["progress"], beat["progress_at"]) == ("waiting", "42/100", beat["at"])
 
 
 # -- the frontend and the page ------------------------------------------------------------------------------------
@@ -1046,6 +1088,20 @@ def test_an_empty_page_is_none(api: Client, conf: Settings) -> None:
     page = api.get("/")
     assert page.status == 503
     assert b"index.html is empty" in page.body
+
+
+def test_a_page_whose_script_is_nowhere_would_be_white_and_is_not_served(api: Client, conf: Settings) -> None:
+    build(conf, "app.js")
+    assert api.get("/").status == 200
+
+    (conf.dist / "assets" / "app.js").unlink()
+    assert api.get("/").status == 503
+
+    (conf.dist / "assets" / "app.js").write_bytes(b"")
+    assert api.get("/").status == 503
+
+    (conf.dist / "assets" / "app.js").write_text("console.log(2)")
+    assert api.get("/").status == 200
 
 
 OUTSIDE = [

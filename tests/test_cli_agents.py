@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from conftest import Cmux, answer, eventually
+from conftest import Cmux, Start, answer, eventually
+
+from daemons import agents, clock
+from daemons.registry import Registry
+from daemons.settings import Settings
 
 
 def agents_of(cmux: Cmux) -> dict[str, dict[str, object]]:
@@ -51,6 +56,26 @@ def test_an_agent_is_shown_with_all_that_is_known(cmux: Cmux) -> None:
     assert "worker-a is running" in shown
     assert re.search(r"type +tester", shown)
     assert re.search(r"registered_at .*ago|just now", shown)
+
+
+def test_columns_in_which_something_stands_are_shown(cmux: Cmux, conf: Settings, start: Start) -> None:
+    cmux("agents", "new", "worker-a", "--", "sleep", "300")
+    plain = cmux("agents").stdout
+    Registry(conf).register("told", {"type": "tool"}, clock.now())
+    cmux("mail", "send", "told", "hello")
+    beats = {"told": {"at": clock.stamp(clock.now()), "progress": "3/4", "progress_at": clock.stamp(clock.now())}}
+    agents.heartbeats_path(conf).write_text(json.dumps(beats))
+    start("registry_service", CMUX_AGENTS_INTERVAL="0.2")
+    eventually(lambda: "usage" in agents.last_observed(conf).get("worker-a", {}))
+
+    head, *rows = cmux("agents").stdout.splitlines()
+
+    assert plain.split("\n")[0].split() == ["AGENT", "STATE", "WINDOW", "PID", "AGE", "QUIET", "CPU", "MEM", "RUNS"]
+    assert all(title in head.split() for title in ("TYPE", "HEARD", "PROGRESS", "MAIL"))
+    told = next(row for row in rows if " told " in row)
+    worker = next(row for row in rows if "worker-a" in row)
+    assert re.search(r"told +registered +tool .* 3/4, \d.* 1 ", told)
+    assert re.search(r"worker-a +running +– +cmux:worker-a +\d+ +[\d.]+ s .* \d+ % +[\d.]+ [KM]B +– +sleep", worker)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from daemons.agents.alone import by_its_process
 from daemons.agents.ending import EndReport, NoSuchAgent, Protected, end_agent
+from daemons.agents.known import known
 from daemons.agents.opening import NoSuchWindow, adopt_agent, open_agent
 from daemons.agents.recovery import Done, Step, plan, recover
 from daemons.agents.sighting import Look, Sighting, State, fields_of
@@ -35,6 +36,7 @@ __all__ = [
     "end_agent",
     "fields_of",
     "heartbeats_path",
+    "known",
     "last_observed",
     "open_agent",
     "plan",

@@ -1,7 +1,7 @@
 """Heartbeats as the touch of a file, for hooks that may not wait for a server: `.cmux/heartbeats/<id>`.
 
-The file's time is the heartbeat, its first word what the agent does. The id is percent-encoded in the name, so no id is
-ever a path. Any program of the user may write there; `scripts/cmux-hook` does.
+The file's time is the heartbeat, its first word what the agent does, its second how far it is. The id is
+percent-encoded in the name, so no id is ever a path. Any program of the user may write there; `scripts/cmux-hook` does.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ from daemons import text
 from daemons.registry import InvalidAgent, check_id
 from daemons.settings import Settings
 
-_STATE_BYTES = 64
+_READ_BYTES = 192
 
 
 @dataclass(frozen=True, slots=True)
 class Touch:
-    """When an agent was heard of last by its file, and in a word what it does."""
+    """When an agent was heard of last by its file, and in a word each what it does and how far it is."""
 
     at: datetime
     state: str
+    progress: str = ""
 
 
 class Touches:
@@ -58,7 +59,7 @@ class Touches:
         except InvalidAgent:
             return changed_ns, None
         at = datetime.fromtimestamp(changed_ns / 1e9, UTC)
-        return changed_ns, (agent_id, Touch(at, _first_word(Path(entry.path))))
+        return changed_ns, (agent_id, Touch(at, *_words(Path(entry.path))))
 
 
 def touches_dir(conf: Settings) -> Path:
@@ -66,15 +67,16 @@ def touches_dir(conf: Settings) -> Path:
     return conf.state / "heartbeats"
 
 
-def _first_word(path: Path) -> str:
+def _words(path: Path) -> tuple[str, str]:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
-        return ""
+        return "", ""
     try:
-        words = text.decode(os.read(fd, _STATE_BYTES)).split()
+        words = text.decode(os.read(fd, _READ_BYTES)).split()
     except OSError:
-        return ""
+        return "", ""
     finally:
         os.close(fd)
-    return text.safe(words[0], one_line=True) if words else ""
+    state, progress = (*words, "", "")[:2]
+    return text.safe(state, one_line=True), text.safe(progress, one_line=True)

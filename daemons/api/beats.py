@@ -33,9 +33,8 @@ class Beats:
         self.version = 1
 
     def beat(self, agent_id: str, said: Mapping[str, str], now: datetime) -> Beat:
-        beat = {"at": clock.stamp(now), **said}
         with self._lock:
-            self._beats[agent_id] = beat
+            beat = self._beats[agent_id] = _beat(self._beats.get(agent_id), clock.stamp(now), said)
             self.version += 1
         return beat
 
@@ -48,7 +47,8 @@ class Beats:
                 at = clock.stamp(touch.at)
                 known = self._beats.get(agent_id)
                 if known is None or known["at"] < at:
-                    self._beats[agent_id] = {"at": at, **({"state": touch.state} if touch.state else {})}
+                    said = {"state": touch.state, "progress": touch.progress}
+                    self._beats[agent_id] = _beat(known, at, {name: word for name, word in said.items() if word})
                     self.version += 1
 
     def get(self, agent_id: str) -> Beat | None:
@@ -71,6 +71,16 @@ class Beats:
         except StorageError as full:
             log.warning("heartbeats.not_kept", reason=str(full))
         self._next_keep = clock.monotonic() + KEPT_EVERY_S
+
+
+def _beat(before: Beat | None, at: str, said: Mapping[str, str]) -> Beat:
+    """Liveness and progress are two: who beats on with the same progress has not got on since that was said first."""
+    known = before or {}
+    progress = said.get("progress", known.get("progress"))
+    if progress is None:
+        return {"at": at, **said}
+    since = known.get("progress_at", at) if progress == known.get("progress") else at
+    return {"at": at, **said, "progress": progress, "progress_at": since}
 
 
 def _read(path: Path) -> dict[str, Beat]:

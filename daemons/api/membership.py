@@ -31,8 +31,9 @@ def routes(state: State) -> Blueprint:
     @calls.post("/api/agents/<path:agent_id>/heartbeat")
     def beat(agent_id: str) -> Response:
         asked = bodies.parsed(request.get_data())
-        bodies.only(asked, ("state", "note"))
-        said = {name: bodies.text(asked, name, limit=limit) for name, limit in (("state", 64), ("note", 1024))}
+        limits = {"state": 64, "note": 1024, "progress": 128}
+        bodies.only(asked, limits)
+        said = {name: bodies.text(asked, name, limit=limit) for name, limit in limits.items()}
         registered = state.agents.listing().ids
         agent_id = spelled(agent_id, registered)
         if agent_id not in registered:

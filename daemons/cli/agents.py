@@ -5,15 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from daemons import agents, clock, settings, tmux
 from daemons.agents import EndReport, NoSuchAgent, NoSuchWindow, Protected
-from daemons.cli import requirements
+from daemons.cli import listing, requirements
 from daemons.cli.command import DEGRADED, DONE, FAILED, MISSING, USAGE, Refused, subcommands
-from daemons.cli.screen import Screen, Sign, ago, duration, many, shown
+from daemons.cli.screen import Screen, ago, duration, many, shown
 from daemons.registry import InvalidAgent, Registry, spelled
 from daemons.settings import Settings
 from daemons.tmux import NameTaken, TmuxUnavailable, Unknown
@@ -29,16 +28,8 @@ EXAMPLES: Sequence[tuple[str, str]] = (
     ("cmux agents rm worker-a -n", "say what ending it would end"),
 )
 Agent = Mapping[str, Any]
-SIGNS: Mapping[str, Sign] = {
-    "running": "ok",
-    "registered": "off",
-    "stopped": "off",
-    "exited": "degraded",
-    "settling": "busy",
-    "stale": "degraded",
-    "missing": "bad",
-    "unknown": "unknown",
-}
+# An unknown one may be there: `cmux recover` says which are not.
+_GONE = ("missing", "exited", "unknown")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -88,16 +79,18 @@ def run(options: argparse.Namespace, conf: Settings, screen: Screen) -> int:
 
 def _list(_options: argparse.Namespace, conf: Settings, screen: Screen) -> int:
     observation = tmux.observe(conf)
-    found = agents.view(conf, Registry(conf).snapshot(), observation)
-    now = clock.now()
-    screen.table(
-        ("", "AGENT", "STATE", "TYPE", "WINDOW", "PID", "QUIET", "RUNS"), [_row(a, now, screen) for a in found]
-    )
+    found = agents.known(conf, Registry(conf).snapshot(), observation)
+    listing.show(found, screen)
     if not found:
         screen.say(f"no agents are registered in {shown(conf.home)}")
     if isinstance(observation, Unknown):
         _say_unknown(observation, screen)
-    screen.next_steps(("cmux agents new NAME", "open one"), *((("cmux attach", "go to them"),) if found else ()))
+    lost = [agent for agent in found if agent.get("permanent") is True and agent["observed"]["state"] in _GONE]
+    screen.next_steps(
+        *((("cmux recover", f"bring back what is permanent: {many(len(lost), 'agent')}"),) if lost else ()),
+        ("cmux agents new NAME", "open one"),
+        *((("cmux attach", "go to them"),) if found else ()),
+    )
     reason = observation.reason if isinstance(observation, Unknown) else None
     screen.answer({"agents": found, "tmux": {"known": reason is None, "reason": reason}})
     return DONE
@@ -114,29 +107,14 @@ def _say_unknown(unknown: Unknown, screen: Screen) -> None:
         screen.say(f"{screen.sign('unknown')} tmux could not be asked: {shown(unknown.reason)}")
 
 
-def _row(agent: Agent, now: datetime, screen: Screen) -> tuple[str, ...]:
-    seen = agent["observed"]
-    output = seen.get("last_output")
-    quiet = duration((now - clock.parse_stamp(output)).total_seconds()) if output else "–"
-    runs = seen.get("running") or (seen["evidence"] if seen["state"] not in ("running", "registered") else "–")
-    return (
-        screen.sign(SIGNS.get(seen["state"], "unknown")),
-        shown(agent["agent_id"]),
-        seen["state"],
-        shown(agent.get("type", "–")),
-        seen.get("window", "–"),
-        str(seen.get("pid", "–")),
-        quiet,
-        shown(runs),
-    )
-
-
 def _show(options: argparse.Namespace, conf: Settings, screen: Screen) -> int:
     agent = _one(conf, options.id)
     seen = agent["observed"]
-    screen.say(f"{screen.sign(SIGNS.get(seen['state'], 'unknown'))} {shown(agent['agent_id'])} is {seen['state']}")
+    screen.say(
+        f"{screen.sign(listing.SIGNS.get(seen['state'], 'unknown'))} {shown(agent['agent_id'])} is {seen['state']}"
+    )
     registered = {name: value for name, value in agent.items() if name not in ("agent_id", "observed")}
-    for title, fields in (("registered", registered), ("observed in tmux", seen)):
+    for title, fields in (("registered", registered), ("observed", seen)):
         screen.say()
         screen.say(screen.paint(title, "bold"))
         for name, value in fields.items():
@@ -159,7 +137,7 @@ def _one(conf: Settings, name: str) -> Agent:
     """The agent called *name*, also by its whole name in the main session."""
     snapshot = Registry(conf).snapshot()
     wanted = spelled(name.removeprefix(f"{conf.session}:"), snapshot.agents)
-    for agent in agents.view(conf, snapshot, tmux.observe(conf)):
+    for agent in agents.known(conf, snapshot, tmux.observe(conf)):
         if agent["agent_id"] == wanted:
             return agent
     raise Refused(f"no agent {name!r} is registered; see: cmux agents")
