@@ -86,7 +86,7 @@ def test_a_trace_is_told_whole(start, mail, conf, log):
 
     eventually(lambda: len(mail()) == 1, but=mail)
     assert trace in (conf.home / str(mail()[0].body)).read_text()
-    assert "INFO app: on" not in (conf.home / str(mail()[0].body)).read_text()
+    assert f"{trace}┊ 2026-01-31 10:00:01 INFO app: on\n```" in (conf.home / str(mail()[0].body)).read_text()
 
 
 def test_the_same_error_again_only_counts_while_it_is_fresh(start, mail, conf, log):

@@ -25,6 +25,9 @@ from daemons.files import StorageError
 HELD_LIMIT_BYTES = 32 << 20
 TOTAL_LIMIT_BYTES = 64 << 20
 RECORD_LIMIT = 64 << 10
+# What stands before a line that was only near the evidence.
+AROUND = "┊"
+AROUND_LIMIT = 300
 # A body shows no more than 1 MiB.
 _READ_LIMIT_BYTES = 2 << 20
 
@@ -41,13 +44,20 @@ class Record:
         return json.dumps([self.at, self.count, self.evidence]).encode() + b"\n"
 
 
-def record_of(evidence: str, count: int, now: datetime) -> Record:
-    """*evidence* made safe, its secrets masked, cut when it is very long."""
+def record_of(evidence: str, count: int, now: datetime, around: tuple[str, str] = ("", "")) -> Record:
+    """*evidence* made safe, its secrets masked, cut when it is very long; between the lines that stood *around* it."""
     shown = text.mask(text.safe(evidence[: 2 * RECORD_LIMIT]))
     cut = max(0, len(evidence) - 2 * RECORD_LIMIT) + max(0, len(shown) - RECORD_LIMIT)
     if cut:
         shown = f"{shown[:RECORD_LIMIT]}\n… {cut} characters were cut here"
-    return Record(clock.stamp(now), count, shown)
+    before, after = (_set_apart(lines) for lines in around)
+    return Record(clock.stamp(now), count, "\n".join((*before, shown, *after)))
+
+
+def _set_apart(lines: str) -> list[str]:
+    """*lines* that are no evidence, so marked; masked before they are cut, so that no half of a secret stays."""
+    shown = text.mask(text.safe(lines)).splitlines()
+    return [f"{AROUND} {line[:AROUND_LIMIT]}{'…' if len(line) > AROUND_LIMIT else ''}" for line in shown]
 
 
 class HeldFiles:

@@ -34,8 +34,8 @@ class Occurrence:
     """Something that happened *count* times. Alike ones have one *key*; *kind* and *subject* say what, and to whom.
 
     Handed in again with the same *source* and *position* (of a log line: which file, and where), it counts once; the
-    sender may therefore repeat what it is not sure to have handed in. *evidence* may hold any stranger's text; *around* are the
-    lines that stood before and after it. *variant*, of an alert that stands for many kinds, says which this is.
+    sender may therefore repeat what it is not sure to have handed in. *evidence* may hold any stranger's text; *around*
+    are the lines that stood before and after it. Where one alert stands for many kinds, *variant* says which this is.
     """
 
     key: str

@@ -24,6 +24,7 @@ from daemons.alerts.model import LOG, Alert, Occurrence
 from daemons.alerts.outbox import Sender
 from daemons.alerts.state import Outgoing, SenderState
 from daemons.alerts.telling import Teller
+from daemons.alerts.variety import Variety
 from daemons.files import LockBusy, StorageError
 from daemons.journal import Journal
 from daemons.mailbox import Claim, Position
@@ -131,7 +132,7 @@ class Alerts:
             if not self._is_counted(state, one):
                 self._add(state, one, headline, now)
                 if one.evidence:
-                    records.setdefault(one.key, []).append(record_of(one.evidence, one.count, now))
+                    records.setdefault(one.key, []).append(record_of(one.evidence, one.count, now, one.around))
         self._hold(state, records)
 
     def _is_counted(self, state: SenderState, one: Occurrence) -> bool:
@@ -149,14 +150,16 @@ class Alerts:
         alert.last, alert.kind, alert.subject = now, one.kind, one.subject
         alert.count += one.count
         alert.untold += one.count
-        if alert.gist is None and one.kind == LOG:
+        if one.variant is not None:
+            alert.variety.add(one.variant, one.count, words.gist_of(one.evidence) or "")
+        elif alert.gist is None and one.kind == LOG:
             alert.gist = words.gist_of(one.evidence)
         alert.latest = None if one.source is None or one.position is None else (one.source, one.position)
         is_told_now = alert.due(now, self._cooldown) is not None
         alert.headline = headline if is_told_now and one.kind != LOG else None
 
     def _reopen(self, state: SenderState, alert: Alert, now: datetime) -> None:
-        alert.state, alert.first, alert.count = "open", now, 0
+        alert.state, alert.first, alert.count, alert.variety = "open", now, 0, Variety()
         alert.reason = alert.acknowledged_by = None
         if alert.due(now, self._cooldown) is None:
             self._teller.note_quietly(state, "alert.reopened", {"key": alert.key}, now)

@@ -22,13 +22,14 @@ SCHEMA = 1
 
 @dataclass(slots=True)
 class Section:
-    """The part of a body that one alert has: its evidence, as far as *held* goes."""
+    """The part of a body that one alert has: its evidence, as far as *held* goes; *top* says of what kinds it is."""
 
     title: str
     count: int
     first: str
     last: str
     held: Held
+    top: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, object]:
         return {
@@ -37,12 +38,14 @@ class Section:
             "first": self.first,
             "last": self.last,
             "held": self.held.to_json(),
+            "top": self.top,
         }
 
     @classmethod
     def from_json(cls, fields: Mapping[str, object]) -> Section:
         words = {name: str(fields[name]) for name in ("title", "first", "last")}
-        return cls(count=whole(fields["count"]), held=Held.from_json(mapping(fields["held"])), **words)
+        top = [str(line) for line in _items(fields.get("top", []))]
+        return cls(count=whole(fields["count"]), held=Held.from_json(mapping(fields["held"])), top=top, **words)
 
 
 @dataclass(slots=True)

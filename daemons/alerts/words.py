@@ -48,7 +48,8 @@ def subject_of(due: Sequence[Due]) -> str:
         so = _missing(alerts) if first.kind == AGENT_MISSING else f"{first.kind}: {_named(alerts)}"
         line = _tagged(f"still so since {since:%Y-%m-%d %H:%M} UTC: {so}")
     elif first.kind == LOG:
-        line = f"[LOG ALERT] {_file(first)}: {_untold(alerts)} errors detected"
+        storm = next((f", {alert.variety.told}" for alert in alerts if alert.variety.told), "")
+        line = f"[LOG ALERT] {_file(first)}: {_untold(alerts)} errors detected{storm}"
     elif what == "raised":
         line = _tagged(_missing(alerts) if first.kind == AGENT_MISSING else _named(alerts))
     else:
@@ -147,7 +148,8 @@ _WARNING = (
 def title_of(what: What, alert: Alert) -> str:
     """The heading of one alert's part of a body."""
     count = f"{alert.untold} ×" if alert.untold else "no more"
-    return text.safe(f"{alert.subject} — {alert.kind} {what}, {count}", one_line=True)
+    storm = f", {alert.variety.told}" if alert.variety.told else ""
+    return text.safe(f"{alert.subject} — {alert.kind} {what}, {count}{storm}", one_line=True)
 
 
 # Keeps all that is held of the alert of that number beside the body; the name of the file, or None when it is gone.
@@ -186,7 +188,9 @@ def _rest(first: int, sections: Sequence[Section], keep: Keep) -> str:
 
 def _section(number: int, section: Section, records: Sequence[Record], room: int, keep: Keep) -> str:
     facts = f"- count: {section.count}\n- first: {section.first}\n- last: {section.last}\n"
-    head = f"\n## {_heading(section.title)}\n\n{facts}"
+    often = "\n".join(section.top)
+    top = f"\nMost often:\n\n{text.fence(often)}\n" if often else ""
+    head = f"\n## {_heading(section.title)}\n\n{facts}{top}"
     room -= len(head.encode()) + 512
     shown: list[str] = []
     for record in records:

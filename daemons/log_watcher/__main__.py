@@ -2,7 +2,7 @@
 
 A log line's way, one direction, no back and forth:
 
-    names -> tail (look, read) -> patterns, record, events -> alerts -> then the marker moves
+    names -> tail (look, read) -> patterns, record, events -> incidents -> alerts -> then the marker moves
 
 `tick` runs when a file changed, and once a second in any case: what woke it is a hint, what it reads is the truth.
 """
@@ -14,13 +14,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
-from itertools import groupby, islice
+from itertools import islice
 
-from daemons import clock, files, log, loop, text
-from daemons.alerts import Alert, Alerts, Occurrence
+from daemons import clock, files, loop
+from daemons.alerts import Alerts
 from daemons.clock import Wake
-from daemons.log_watcher.events import Event
-from daemons.log_watcher.generation import Generation
+from daemons.log_watcher.incidents import Incidents
 from daemons.log_watcher.keeper import Keeper
 from daemons.log_watcher.ledger import Ledger, total
 from daemons.log_watcher.names import Names
@@ -31,7 +30,6 @@ from daemons.log_watcher.wakeup import NEW_NAME, Wakeup
 from daemons.settings import Settings
 
 SENDER = "system:log-watcher"
-KIND = "log"
 # What costs next to nothing is done this often: seeing whether a file is another one, has grown, has come to be.
 LOOK_EVERY_S = 1.0
 # A cycle ends after this, also while there is more to do: each completed cycle is a sign of life.
@@ -39,9 +37,6 @@ CYCLE_S = 0.5
 PACE_S = 0.005
 # What the status says is computed anew when something came, and in any case this often.
 DETAIL_EVERY_S = 10.0
-# A kind of error is over when it was quiet for this long, and for three times its usual pause.
-QUIET = timedelta(minutes=10)
-QUIET_PAUSES = 3
 QUIET_LOOK_EVERY_S = 10.0
 LOGS_SHOWN = 50
 
@@ -58,6 +53,7 @@ class LogWatcher:
         files.private_dir(conf.markers_dir)
         self._names = Names(conf)
         self._alerts = Alerts(conf, sender=SENDER)
+        self._incidents = Incidents(self._alerts)
         self._wakeup = Wakeup(wake)
         self._keeper = Keeper(conf)
         self._logs: dict[str, Log] = {}
@@ -195,25 +191,18 @@ class LogWatcher:
             return
         if one.unsaid:
             one.identify()
-            occurrences = [_occurrence(one.path, generation, event) for generation, event in one.unsaid]
             # A cycle may last a while: no error may seem to be told before it was written.
             since = timedelta(seconds=clock.monotonic() - self._began)
-            self._alerts.raise_(occurrences, now + since)
+            self._incidents.raise_(one.path, one.unsaid, now + since)
             files.reached("log_watcher.told")
         one.commit(clock.monotonic())
 
     # -- the end of an alert ------------------------------------------------------------------------------------------
 
     def _end_quiet_alerts(self, now: datetime, mono: float) -> None:
-        """Clear what has been quiet for long enough, one message a log."""
-        if mono < self._quiet_at:
-            return
-        self._quiet_at = mono + QUIET_LOOK_EVERY_S
-        quiet = [alert for alert in self._alerts.open() if alert.kind == KIND and _is_quiet(alert, now)]
-        quiet.sort(key=lambda alert: alert.subject)
-        for path, alerts in groupby(quiet, key=lambda alert: alert.subject):
-            log.info("log.quiet_again", path=path)
-            self._alerts.clear([alert.key for alert in alerts], now, reason="not seen again for a while")
+        if mono >= self._quiet_at:
+            self._quiet_at = mono + QUIET_LOOK_EVERY_S
+            self._incidents.end_quiet(now)
 
     # -- what the status says -----------------------------------------------------------------------------------------
 
@@ -232,22 +221,6 @@ class LogWatcher:
             # Those of which there is something to tell; all of them stand in the markers.
             "by_log": {path: one.to_json() for path, one in to_tell},
         }
-
-
-def _occurrence(path: str, generation: Generation, event: Event) -> Occurrence:
-    return Occurrence(
-        key=f"{KIND}:{path}:{event.fingerprint}",
-        kind=KIND,
-        subject=path,
-        evidence=text.decode(event.text),
-        source=generation.id,
-        position=event.position,
-    )
-
-
-def _is_quiet(alert: Alert, now: datetime) -> bool:
-    pause = (alert.last - alert.first) / max(1, alert.count - 1)
-    return now - alert.last >= max(QUIET, QUIET_PAUSES * pause)
 
 
 def _raise_file_limit() -> None:

@@ -32,6 +32,8 @@ from daemons.settings import Settings
 from tests.drills.report import Report
 
 NUMBER = re.compile(rb"ERROR drill: number (\d+) failed")
+# In a body: not where the line only stands around another error.
+TOLD = re.compile(rb"^2026-01-31 10:00:00,000 ERROR drill: number (\d+) failed", re.MULTILINE)
 QUIET_S = 1.5
 TOLD_WITHIN_S = 180.0
 
@@ -309,7 +311,7 @@ def _seen(conf: Settings) -> tuple[object, ...]:
 
 def _told(conf: Settings) -> list[int]:
     bodies = conf.journal_dir.glob("*/attachments/log-alert-*.md")
-    return [int(number) for body in bodies for number in NUMBER.findall(body.read_bytes())]
+    return [int(number) for body in bodies for number in TOLD.findall(body.read_bytes())]
 
 
 def _wait(condition: Callable[[], bool], within_s: float) -> None:
