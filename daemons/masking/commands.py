@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from daemons.masking.lazy import lazy
 from daemons.masking.marks import Span, replaced
 from daemons.masking.values import Place, is_secret
 
@@ -48,7 +49,7 @@ _COMMANDS = (
         rf"identified[ \t]+(?:with[ \t]+\S{{1,60}}[ \t]+)?(?:by|as)[ \t]+(?:password[ \t]+)?(?=[\"']){_WORD}",
     ),
 )
-_PATTERNS = [(cue, re.compile(source, re.IGNORECASE if cue == "identified" else 0)) for cue, source in _COMMANDS]
+_PATTERNS = [(cue, lazy(source, re.IGNORECASE if cue == "identified" else 0)) for cue, source in _COMMANDS]
 
 
 def masked_commands(text: str) -> str:

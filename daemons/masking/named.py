@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
+from daemons.masking.lazy import lazy
 from daemons.masking.marks import Span, replaced
 from daemons.masking.names import Name, cues, name_at
 from daemons.masking.values import Place, is_opaque, is_secret, is_told, looks_random
@@ -17,7 +18,7 @@ from daemons.masking.values import Place, is_opaque, is_secret, is_told, looks_r
 # Colours were shown as escapes by `text.safe`; JSON in JSON has its quotes escaped, often more than once.
 _COLOUR = r"(?:(?:\\x1b|\x1b)\[[\d;]{0,12}m){0,4}"
 _QUOTE = r"(?:\\{0,15}[\"'`]|&quot;|&#34;|&#39;|%22|%27|\\u0022)"
-_SEPARATOR = re.compile(
+_SEPARATOR = lazy(
     rf"{_COLOUR}(?:\[?\])?{_QUOTE}?\]?{_COLOUR}(?:"
     # `"name": "password", "value": "x"`, `name="password" value="x"`, and over two lines in YAML
     rf"(?:(?:[ \t]{{1,4}}[a-z-]{{1,20}}=\"[^\"<>\n]{{0,60}}\"){{1,4}}[ \t]{{1,4}}value=\""
@@ -29,57 +30,53 @@ _SEPARATOR = re.compile(
     r"|(?P<blank>[ \t]{1,8})"
     rf"){_COLOUR}"
 )
-_ELEMENT_OPENS = re.compile(r"<[\w.:-]{0,38}$")
-_ELEMENT_BEGINS = re.compile(r"(?:[ \t][^<>\n]{0,120})?(?<!/)>")
-_WRAPPER = re.compile(
+_ELEMENT_OPENS = lazy(r"<[\w.:-]{0,38}$")
+_ELEMENT_BEGINS = lazy(r"(?:[ \t][^<>\n]{0,120})?(?<!/)>")
+_WRAPPER = lazy(
     r"(?:\[[ \t]?(?=[\"'b]))?"
     r"(?:(?:Some|Just|SecretStr|Secret|String|Sensitive|Optional|str|bytes)\(?[ \t]?(?=[\"'b]))?"
     r"[bBrRuUfF@]{0,2}(?=[\"'])"
 )
-_SCHEME = re.compile(
+_SCHEME = lazy(
     r"(?:(?:Bearer|Basic|Token|Digest|Negotiate|NTLM|Api-?Key|Api-Token|Bot|SSWS|GenieKey|Hawk|OAuth|Key)(?:[ \t]+|%20)"
     r"|sha(?:1|256|512)=)",
     re.IGNORECASE,
 )
 # Those hold several values, each with a name of its own.
-_SIGNED = re.compile(r"AWS4-HMAC-SHA256|GOOG4-RSA-SHA256|Signature[ \t]|Credential=", re.IGNORECASE)
-_OPENING = re.compile(_QUOTE)
-_PLAIN_QUOTED = re.compile(
-    r"\"((?:[^\"\\\n]|\\.){0,8192})\"|'((?:[^'\\\n]|\\.){0,8192})'|`([^`\n]{0,8192})`", re.DOTALL
-)
-_BRACED = re.compile(r"(?<==)\{(?![\w.]{1,80}![rsa]\})([^{}\n\"':=]{3,100})\}")
-_BARE = re.compile(
+_SIGNED = lazy(r"AWS4-HMAC-SHA256|GOOG4-RSA-SHA256|Signature[ \t]|Credential=", re.IGNORECASE)
+_OPENING = lazy(_QUOTE)
+_PLAIN_QUOTED = lazy(r"\"((?:[^\"\\\n]|\\.){0,8192})\"|'((?:[^'\\\n]|\\.){0,8192})'|`([^`\n]{0,8192})`", re.DOTALL)
+_BRACED = lazy(r"(?<==)\{(?![\w.]{1,80}![rsa]\})([^{}\n\"':=]{3,100})\}")
+_BARE = lazy(
     r"(?:[^\s\"'<>&;,|`\\%{}]|%(?!22|27)|[{}](?=[^\s,;\])}\"'])"
     # a sign that separates, unless a password goes on behind it
     r"|[,;&|](?![\s\w\"'\[{(]|$)|,(?=[^\s=:,]{1,24}(?:[ \t\n]|$))(?![ \t])(?!\w{1,40}[=:])"
     r"|\\(?![\"'nrtx\\u]))+"
 )
-_ENTITY = re.compile(r"&(?:quot|#34|#39|lt|gt|amp);")
+_ENTITY = lazy(r"&(?:quot|#34|#39|lt|gt|amp);")
 _CLOSERS = {")": "(", "]": "[", "}": "{"}
-_CODE_LINE = re.compile(
+_CODE_LINE = lazy(
     r"[ \t|>]{2,}(?:\d+[ \t|:]+)?[A-Za-z_\"'({\[@*]"
     r"|(?:const|let|var|final|return|raise|throw|def|fn|func|if|while|for|public|private|self|await|import|from|export)\b"
 )
-_FLAG = re.compile(r"(?:^|[\s\"'\[(])--?[\w.-]{0,39}$")
-_FIRST_OF_PAIR = re.compile(rf"[(\[][ \t]*[bu]?{_QUOTE}[\w.-]{{0,36}}$")
+_FLAG = lazy(r"(?:^|[\s\"'\[(])--?[\w.-]{0,39}$")
+_FIRST_OF_PAIR = lazy(rf"[(\[][ \t]*[bu]?{_QUOTE}[\w.-]{{0,36}}$")
 _CODE_BYTES = 400
 _VALUE_BYTES = 8192
 
 # -- where no name and sign stand before the value --------------------------------------------------------------------
 
 _HEADERS = {
-    "bearer": re.compile(
-        r"bearer[ \t]+(?:token[ \t]*[:=]?[ \t]*)?[\"']?(?P<value>[A-Za-z0-9._~+/=-]{8,})", re.IGNORECASE
-    ),
-    "basic ": re.compile(r"basic[ \t]+(?P<value>[A-Za-z0-9+/_-]{8,}={0,2})(?![A-Za-z0-9])", re.IGNORECASE),
+    "bearer": lazy(r"bearer[ \t]+(?:token[ \t]*[:=]?[ \t]*)?[\"']?(?P<value>[A-Za-z0-9._~+/=-]{8,})", re.IGNORECASE),
+    "basic ": lazy(r"basic[ \t]+(?P<value>[A-Za-z0-9+/_-]{8,}={0,2})(?![A-Za-z0-9])", re.IGNORECASE),
 }
-_COOKIE = re.compile(r"[\w.%-]{1,80}=(?P<value>[^;,\s\"'\\]{6,4096})")
-_COOKIE_ATTRIBUTES = re.compile(r"(?:path|domain|expires|max-age|samesite|version|lang|theme|locale)=", re.IGNORECASE)
-_QUERY = re.compile(r"[?&](?:key|code|auth|hash|t|k|s|access)=(?P<value>[A-Za-z0-9._~%+/=-]{16,2048})")
-_INPUT = re.compile(r"<input\b[^<>]{0,300}?\bvalue=[\"'](?P<value>[^\"'<>\n]{3,200})[\"'][^<>]{0,300}>", re.IGNORECASE)
-_TYPE_PASSWORD = re.compile(r"type=[\"']?password", re.IGNORECASE)
+_COOKIE = lazy(r"[\w.%-]{1,80}=(?P<value>[^;,\s\"'\\]{6,4096})")
+_COOKIE_ATTRIBUTES = lazy(r"(?:path|domain|expires|max-age|samesite|version|lang|theme|locale)=", re.IGNORECASE)
+_QUERY = lazy(r"[?&](?:key|code|auth|hash|t|k|s|access)=(?P<value>[A-Za-z0-9._~%+/=-]{16,2048})")
+_INPUT = lazy(r"<input\b[^<>]{0,300}?\bvalue=[\"'](?P<value>[^\"'<>\n]{3,200})[\"'][^<>]{0,300}>", re.IGNORECASE)
+_TYPE_PASSWORD = lazy(r"type=[\"']?password", re.IGNORECASE)
 # `the password for bob is: x`
-_TOLD = re.compile(
+_TOLD = lazy(
     r"(?:[ \t]+(?:is|was|be|=|for|set|generated|temporary|new|your|a|root|admin|user|to|as|\w{1,32}@[\w.-]{1,64}"
     r"|[\"'][\w.-]{1,64}[\"'])){1,8}[ \t]*(?::|=|[ \t]is)?[ \t]+[\"']?(?P<value>[^\s\"']{6,200})",
     re.IGNORECASE,

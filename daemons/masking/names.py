@@ -10,6 +10,7 @@ import re
 from bisect import insort
 from typing import NamedTuple
 
+from daemons.masking.lazy import lazy
 from daemons.masking.values import Family
 
 # A cue as a plain substring, the family of the names that end in it, and the words that it begins.
@@ -46,7 +47,7 @@ _ADDITION = (
     r"|hash|digest|confirm(?:ation)?|repeat|again|encrypted|enc|sha256|256|hex|str|\d{1,2}))?"
     r"(?![A-Za-z0-9_]|[.-][A-Za-z]{2})"
 )
-_WORDS = {cue: re.compile(word + _ADDITION, re.IGNORECASE) for cue, _, word in _CUES}
+_WORDS = {cue: lazy(word + _ADDITION, re.IGNORECASE) for cue, _, word in _CUES}
 _FAMILIES: dict[str, Family] = {cue: family for cue, family, _ in _CUES}
 CUES = tuple(cue for cue, _, _ in _CUES)
 # So far to the left a name is looked at.
@@ -57,11 +58,11 @@ _FEW = 64
 
 def _ends(words: str) -> re.Pattern[str]:
     """What stands before a cue, ending in one of *words*."""
-    return re.compile(rf"(?:{words})[ _.-]?$", re.IGNORECASE)
+    return lazy(rf"(?:{words})[ _.-]?$", re.IGNORECASE)
 
 
 # Words that make `pass`, `key` and `code` a secret's; other keys are those of tables, caches and doors.
-_BEFORE_PASS = re.compile(
+_BEFORE_PASS = lazy(
     r"(?:[._\"'{(@?&$-]|db|my|smtp|root|mail|ftp|admin|redis|pg|sql|user|login|proxy|keystore|[a-z](?=P))$",
     re.IGNORECASE,
 )

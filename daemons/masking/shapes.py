@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 
+from daemons.masking.lazy import lazy
 from daemons.masking.marks import MASK, Span, replaced
 
 # What tokens of known makers begin with, and how they go on. Prefixes alone are words: `sk-learn`, `hf_hub_download`.
@@ -121,7 +122,7 @@ _TOKENS = (
     r"eyJ[\w-]{8,}(?:\.[\w-]{6,}){1,4}\.?",
 )
 # Tokens are found as whole runs of their letters, so that no prefix inside a longer word counts.
-_RUN = re.compile(r"(?<![\w.~/:+-])[\w.~/:+-]{16,}=*", re.ASCII)
+_RUN = lazy(r"(?<![\w.~/:+-])[\w.~/:+-]{16,}=*", re.ASCII)
 
 
 def _by_beginning() -> dict[str, tuple[re.Pattern[str], ...]]:
@@ -129,7 +130,7 @@ def _by_beginning() -> dict[str, tuple[re.Pattern[str], ...]]:
     groups: defaultdict[str, list[re.Pattern[str]]] = defaultdict(list)
     for source in _TOKENS:
         plain = re.match(r"[A-Za-z0-9]{2}(?![?*{])", source)
-        groups[plain.group() if plain else ""].append(re.compile(source, re.ASCII))
+        groups[plain.group() if plain else ""].append(lazy(source, re.ASCII))
     return {beginning: tuple(patterns) for beginning, patterns in groups.items()}
 
 
@@ -165,7 +166,7 @@ def _tokens(text: str) -> Iterator[Span]:
                 break
 
 
-_CUTS = re.compile(r"[:/=.+](?=[\w-]{10})", re.ASCII)
+_CUTS = lazy(r"[:/=.+](?=[\w-]{10})", re.ASCII)
 
 
 def _token(text: str, start: int, end: int) -> Span | None:
@@ -177,19 +178,19 @@ def _token(text: str, start: int, end: int) -> Span | None:
     return telegram.span("token") if telegram else None
 
 
-_TELEGRAM = re.compile(r"(?:bot)?\d{8,10}:(?P<token>[\w-]{34,36})(?![\w-])", re.ASCII)
+_TELEGRAM = lazy(r"(?:bot)?\d{8,10}:(?P<token>[\w-]{34,36})(?![\w-])", re.ASCII)
 
 # -- private keys -----------------------------------------------------------------------------------------------------
 
-_BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----(?!\[masked)")
-_END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
+_BEGIN = lazy(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----(?!\[masked)")
+_END = lazy(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _BLOCK_BYTES = 64 << 10
 # A key without its end was cut: it goes on as long as there are lines of a key's letters.
-_CUT_KEY = re.compile(
+_CUT_KEY = lazy(
     r"(?:[\s\\rn\"',|>+]|[A-Z][A-Za-z-]{2,20}: [^\n]{0,80}\n){0,40}[A-Za-z0-9+/=]{16}[A-Za-z0-9+/=\s\\\"',|>]*"
 )
-_END_OF_KEY = re.compile(r"(?:^[A-Za-z0-9+/=]{1,76}\r?\n){1,100}(?=-----END [A-Z0-9 ]{0,40}PRIVATE KEY)", re.MULTILINE)
-_PUTTY_KEY = re.compile(r"(?P<lines>Private-Lines: \d{1,4})(?:\r?\n[A-Za-z0-9+/=]{1,76})+")
+_END_OF_KEY = lazy(r"(?:^[A-Za-z0-9+/=]{1,76}\r?\n){1,100}(?=-----END [A-Z0-9 ]{0,40}PRIVATE KEY)", re.MULTILINE)
+_PUTTY_KEY = lazy(r"(?P<lines>Private-Lines: \d{1,4})(?:\r?\n[A-Za-z0-9+/=]{1,76})+")
 
 
 def _key_blocks(text: str) -> Iterator[Span]:
@@ -208,8 +209,8 @@ def _key_blocks(text: str) -> Iterator[Span]:
 
 # The middle of a key whose beginning stands elsewhere: a whole line of base64, which no hash in hex is.
 _LINE_OF_KEY = 64
-_KEY_LINE = re.compile(r"^[A-Za-z0-9+/]{64}(?:[A-Za-z0-9+/]{6}|[A-Za-z0-9+/]{12})?$", re.MULTILINE)
-_HEX = re.compile(r"[0-9a-f]+|[0-9A-F]+")
+_KEY_LINE = lazy(r"^[A-Za-z0-9+/]{64}(?:[A-Za-z0-9+/]{6}|[A-Za-z0-9+/]{12})?$", re.MULTILINE)
+_HEX = lazy(r"[0-9a-f]+|[0-9A-F]+")
 
 
 def _masked_line(found: re.Match[str]) -> str:
@@ -219,7 +220,7 @@ def _masked_line(found: re.Match[str]) -> str:
 
 
 # What a password was turned into can be guessed back from.
-_PASSWORD_HASH = re.compile(
+_PASSWORD_HASH = lazy(
     r"\$(?:2[abxy]?|argon2(?:id|i|d)|scrypt|pbkdf2[\w-]{0,16}|[156]|y|7|apr1|sha1)\$[\w./,=$+-]{16,}"
     r"|\{SSHA\d{0,3}\}[A-Za-z0-9+/=]{20,}"
     r"|(?:pbkdf2_sha256|pbkdf2_sha1|scrypt|bcrypt_sha256):?\$?[\w.]{1,20}\$[\w./+-]{4,64}\$[\w./+=-]{16,}"

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
+from daemons.masking.lazy import lazy
 from daemons.masking.marks import Span, replaced
 from daemons.masking.values import is_placeholder, looks_random
 
-_AUTHORITY = re.compile(r"://(?P<all>[^\s\"'<>`,\\]{1,400})")
+_AUTHORITY = lazy(r"://(?P<all>[^\s\"'<>`,\\]{1,400})")
 # Parts of a user and a password that hold what should have been escaped: `root:pa/ss@host`.
-_ODD_PASSWORD = re.compile(r"(?P<user>[^\s:/@?#]{0,100}):(?P<password>[^\s@]{2,100}@?[^\s@/]{0,40})@(?=[\w\[.-])")
-_PORT = re.compile(r"\d{1,5}(?:[/?#]|$)")
-_HOOK = re.compile(
+_ODD_PASSWORD = lazy(r"(?P<user>[^\s:/@?#]{0,100}):(?P<password>[^\s@]{2,100}@?[^\s@/]{0,40})@(?=[\w\[.-])")
+_PORT = lazy(r"\d{1,5}(?:[/?#]|$)")
+_HOOK = lazy(
     r"hooks\.slack(?:-gov)?\.com/(?:services|workflows|triggers)/(?P<slack>[\w/+-]{20,})"
     r"|discord(?:app)?\.com/api/(?:v\d+/)?webhooks/(?P<discord>\d{10,24}/[\w-]{20,})"
     r"|[\w.-]{1,80}\.office(?:365)?\.com/webhookb?2?/(?P<teams>[\w@/-]{36,})"
@@ -21,7 +21,7 @@ _HOOK = re.compile(
     r"|maker\.ifttt\.com/[\w/{}]{1,80}/with/key/(?P<ifttt>[\w-]{16,})"
 )
 # The data source names of Go: no scheme before them.
-_GO_SOURCE = re.compile(r"(?<![\w.%:-])[\w.-]{1,64}:(?P<password>[^\s@:/\"'][^\s@\"']{1,128})@(?:tcp|unix|cloudsql)\(")
+_GO_SOURCE = lazy(r"(?<![\w.%:-])[\w.-]{1,64}:(?P<password>[^\s@:/\"'][^\s@\"']{1,128})@(?:tcp|unix|cloudsql)\(")
 
 
 def masked_urls(text: str) -> str:

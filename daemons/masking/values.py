@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Literal, NamedTuple
 
+from daemons.masking.lazy import lazy
+
 # How much a name says: behind a password's nearly anything is one; a token, a key or a session must look like one.
 Family = Literal["password", "secret", "token", "pin"]
 
@@ -45,13 +47,13 @@ _WORDS = frozenset(
     """.split()
 )
 # Words that a password of several words hardly has, and a message about one nearly always.
-_PROSE = re.compile(
+_PROSE = lazy(
     r"\b(?:is|are|was|were|be|been|must|should|can(?:not|'t)?|could|will|would|may|not|no|the|this|that|field|fields"
     r"|required|invalid|enter|please|your|you|too|characters?|least|failed|incorrect|wrong|missing|expected|found|for"
     r"|with|without|from|of|to|does|do|doesn't|don't|has|have|or|and|short|long|common|match(?:es)?|already|expired)\b",
     re.IGNORECASE,
 )
-_PLACEHOLDER = re.compile(
+_PLACEHOLDER = lazy(
     r"[*x•●.…_?#-]{2,}|[xX*]+|\*{2,}.{0,8}|.{0,4}\*{3,}"
     r"|<[^<>]{0,80}>?|[A-Za-z_ ]{1,30}>|\[[^\[\]]{0,60}\]?|\(.{0,60}\)|\(\w{0,20}|`[^`]{0,80}`?"
     r"|\$\{.{0,200}|\$?\{\{[^{}]{0,200}(?:\}\}.{0,40})?|\{[\w.!:'\"\[\]() ,]{0,80}\}?|#\{.{0,80}"
@@ -61,38 +63,38 @@ _PLACEHOLDER = re.compile(
     r"|.{0,200}\[(?:masked|redacted|filtered|hidden|removed)\].{0,200}",
     re.IGNORECASE | re.DOTALL,
 )
-_TYPE = re.compile(
+_TYPE = lazy(
     r"(?:typing\.)?(?:Optional|Union|List|Dict|Literal|Annotated|Secret|SecretStr|Str|Maybe|Option|Promise|Callable|Type)"
     r"\b.{0,80}"
     r"|(?:str|string|bytes|int|bool|number|any|None|null|undefined)\b[ |\[\]?).,;:=].{0,80}",
     re.DOTALL,
 )
-_NUMBER = re.compile(r"0x[0-9a-fA-F]{1,16}|[+-]?\d[\d_,]*(?:\.\d+)?(?:%|[a-zA-Z]{1,3})?")
-_TIME = re.compile(r"\d{4}-\d\d-\d\d(?:[T ].{0,40})?|\d{1,2}:\d\d(?::\d\d)?.{0,12}|v?\d{1,4}(?:\.\d{1,4}){1,3}")
-_PATH = re.compile(
+_NUMBER = lazy(r"0x[0-9a-fA-F]{1,16}|[+-]?\d[\d_,]*(?:\.\d+)?(?:%|[a-zA-Z]{1,3})?")
+_TIME = lazy(r"\d{4}-\d\d-\d\d(?:[T ].{0,40})?|\d{1,2}:\d\d(?::\d\d)?.{0,12}|v?\d{1,4}(?:\.\d{1,4}){1,3}")
+_PATH = lazy(
     r"(?:~|\.{1,2}|[A-Za-z]:|file:)?[/\\]{1,3}(?:[\w .@+%-]{1,80}[/\\]?){1,20}"
     r"|[\w-]{1,60}\.(?:pem|key|crt|cer|ya?ml|json|txt|conf|ini|p12|pfx|jks|py|js|ts|go|rs|java|log|html)"
 )
-_URL = re.compile(r"[a-z][a-z0-9+.-]{1,20}://", re.IGNORECASE)
-_EXPRESSION = re.compile(
+_URL = lazy(r"[a-z][a-z0-9+.-]{1,20}://", re.IGNORECASE)
+_EXPRESSION = lazy(
     r"(?:await |new |new_|not |&)?[A-Za-z_$][A-Za-z_$]*(?:(?:\.|->|::|\?\.)[A-Za-z_$]\w*)*[(\[].{0,400}", re.DOTALL
 )
-_MEMBER = re.compile(
+_MEMBER = lazy(
     r"(?:self|this|cls|os|config|conf|cfg|settings|req|request|res|response|process|env|environ|options|opts|args|ctx"
     r"|context|params|props|app|user|data|module|import|body|headers|kwargs|session|db|client|credentials|secrets|vars)"
     r"(?:(?:\.|->|::|\?\.)[A-Za-z_]\w*)+"
 )
 # In code: a call or a look-up, a member, a plain name. Digits stand at the ends of its words, if anywhere.
-_CODE_CALL = re.compile(
+_CODE_CALL = lazy(
     r"(?:await |new |not |&)?[A-Za-z_$][\w$]*(?:(?:\.|->|::|\?\.)[A-Za-z_$][\w$]*)*[(\[].{0,400}", re.DOTALL
 )
-_FILLED_IN = re.compile(r"\{[\w.\[\]'\"!:()-]{1,80}\}")
-_QUALIFIED = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
-_NAME = re.compile(r"[A-Za-z_$][A-Za-z_$]*(?:[._-][A-Za-z_]+)*")
-_LETTERS = re.compile(r"[A-Za-z]+(?:['’-][A-Za-z]+)*[.,:;!?]?")
-_PAIR = re.compile(r"[A-Za-z_]\w{0,40}=[^=]")
-_CUE = re.compile(r"pass|pwd|secret|token|key|cred|auth", re.IGNORECASE)
-_MORE_WORDS = re.compile(r"[ \t]+(?:[a-z]{2,}|[A-Za-z]+[ \t]+[a-z]{2,})")
+_FILLED_IN = lazy(r"\{[\w.\[\]'\"!:()-]{1,80}\}")
+_QUALIFIED = lazy(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
+_NAME = lazy(r"[A-Za-z_$][A-Za-z_$]*(?:[._-][A-Za-z_]+)*")
+_LETTERS = lazy(r"[A-Za-z]+(?:['’-][A-Za-z]+)*[.,:;!?]?")
+_PAIR = lazy(r"[A-Za-z_]\w{0,40}=[^=]")
+_CUE = lazy(r"pass|pwd|secret|token|key|cred|auth", re.IGNORECASE)
+_MORE_WORDS = lazy(r"[ \t]+(?:[a-z]{2,}|[A-Za-z]+[ \t]+[a-z]{2,})")
 
 
 def looks_random(value: str) -> bool:
@@ -116,8 +118,8 @@ def _words(value: str) -> list[str]:
     return [word for word in _BORDERS.split(value) if word]
 
 
-_BORDERS = re.compile(r"[._\-]|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-_WORD = re.compile(r"[A-Za-z]{2,}\d{0,5}|\d{1,2}[a-z]{1,12}|[a-zA-Z]\d{0,2}|\d{1,2}|[a-z]{1,12}\d{1,4}[a-z]{1,12}")
+_BORDERS = lazy(r"[._\-]|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_WORD = lazy(r"[A-Za-z]{2,}\d{0,5}|\d{1,2}[a-z]{1,12}|[a-zA-Z]\d{0,2}|\d{1,2}|[a-z]{1,12}\d{1,4}[a-z]{1,12}")
 
 
 def _is_identifier(value: str) -> bool:
