@@ -11,13 +11,14 @@ import mimetypes
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from flask import Blueprint, Response, request
 from werkzeug.http import http_date
 
-from daemons import builds
+from daemons import assets, builds
 from daemons.api.page import instead_of_the_frontend
 from daemons.api.problems import Problem
 from daemons.api.state import State
@@ -53,12 +54,21 @@ class Asset(NamedTuple):
 
 def routes(state: State) -> Blueprint:
     calls = Blueprint("frontend", __name__)
+    scripts_of: dict[str, tuple[str, ...]] = {}
 
     @calls.get("/")
     def index() -> Response:
         found = asset(state.conf.dist, "index.html") if state.conf.frontend_dir.is_dir() else None
-        is_page = found is not None and found.content.strip(_NOTHING)
-        return _answer("index.html", found) if found and is_page else instead_of_the_frontend(state)
+        return _answer("index.html", found) if found and works(found) else instead_of_the_frontend(state)
+
+    def works(page: Asset) -> bool:
+        """Whether *page* is more than a white one: it holds something, and each script that it names is there."""
+        scripts = scripts_of.get(page.tag)
+        if scripts is None:
+            scripts = _scripts(page.content, state.conf.frontend_url)
+            scripts_of.clear()
+            scripts_of[page.tag] = scripts
+        return bool(page.content.strip(_NOTHING)) and all(_lies_in(_folders(state, name), name) for name in scripts)
 
     @calls.get("/<path:name>")
     def file(name: str) -> Response:
@@ -90,6 +100,20 @@ def _folders(state: State, name: str) -> Iterator[Path]:
         return
     for stamp in stamps:
         yield previous / stamp
+
+
+def _scripts(html: bytes, page_url: str) -> tuple[str, ...]:
+    return tuple(each.path for each in assets.of_page(html, page_url).assets if each.kind == "script")
+
+
+def _lies_in(folders: Iterator[Path], name: str) -> bool:
+    """Whether one of *folders* has the file *name*, with something in it."""
+    for folder in folders:
+        with suppress(OSError):
+            found = os.stat(folder / name, follow_symlinks=False)
+            if stat.S_ISREG(found.st_mode) and found.st_size:
+                return True
+    return False
 
 
 def _is_a_page(name: str) -> bool:

@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from daemons.health_checker.frontend import assets
+from daemons import assets
 
 Page = tuple[tuple[str, str], ...]
 PLAIN = "plain page"

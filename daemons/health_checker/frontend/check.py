@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from daemons.health_checker.frontend import assets, content, signature
-from daemons.health_checker.frontend.assets import Asset, Kind
+from daemons import assets
+from daemons.assets import Asset, Kind
+from daemons.health_checker.frontend import content, signature
 from daemons.health_checker.frontend.signature import Signature
 
 LIMIT_BYTES = 64 << 20
@@ -85,8 +86,8 @@ class Checker:
             return Finding(
                 (_index_fault(dist, cause),), _is_file(dist / "index.html"), lying.bundles, changed_at=lying.changed_at
             )
-        needs, faults = _needs(root, index, page_url)
-        if not _has_script(needs) and self._source_has_script(page_url):
+        needs, faults, cut = _needs(root, index, page_url)
+        if not cut and not _has_script(needs) and self._source_has_script(page_url):
             faults.append("index.html names no script, though the project's own index.html does")
         self._known, self._kept = self._kept, {}
         lying = _Lying.below(root)
@@ -212,7 +213,8 @@ def _has_script(found: tuple[Asset, ...]) -> bool:
     return any(asset.kind == "script" for asset in found)
 
 
-def _needs(root: Path, index: bytes, page_url: str) -> tuple[tuple[Asset, ...], list[str]]:
+def _needs(root: Path, index: bytes, page_url: str) -> tuple[tuple[Asset, ...], list[str], bool]:
+    """What page and manifest name, what is wrong with that, and whether the page names perhaps more."""
     page = assets.of_page(index, page_url)
     faults = [f"{path!r} points out of dist" for path in page.escapes]
     found = {asset.path: asset for asset in page.assets}
@@ -223,7 +225,7 @@ def _needs(root: Path, index: bytes, page_url: str) -> tuple[tuple[Asset, ...], 
         pass  # most builds write none
     except (OSError, ValueError) as odd:
         faults.append(f".vite/manifest.json cannot be used: {odd}")
-    return tuple(found.values()), faults
+    return tuple(found.values()), faults, page.cut
 
 
 # -- one file ---------------------------------------------------------------------------------------------------------

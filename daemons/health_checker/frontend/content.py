@@ -10,7 +10,7 @@ import re
 import zlib
 from typing import IO
 
-from daemons.health_checker.frontend.assets import Kind
+from daemons.assets import Kind
 
 HEAD_BYTES = 1024
 _PIECE_BYTES = 1 << 20

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from daemons import clock
+from daemons.assets import Kind
 from daemons.health_checker import fetch
 from daemons.health_checker.fetch import NoAnswer, Target
 from daemons.health_checker.frontend import check
-from daemons.health_checker.frontend.assets import Kind
 from daemons.health_checker.frontend.check import Finding
 
 # A browser runs no module and applies no style sheet of another type (nosniff).
