@@ -51,7 +51,7 @@ class Caller:
 
 @contextmanager
 def at_work(commits: Commits) -> Iterator[None]:
-    """While this lasts, the thread is busy with a change that changes nothing; all others wait."""
+    """While this lasts, a change of nothing is being made; all others wait, one of them in the thread's hand."""
     begun, may_end = threading.Event(), threading.Event()
 
     def edit(_agents: Draft) -> None:
@@ -100,7 +100,7 @@ def test_a_fault_that_nobody_foresaw_is_told_to_who_asked_and_the_next_change_is
 def test_a_fault_is_told_to_everybody_in_the_same_group(commits: Commits, monkeypatch: pytest.MonkeyPatch) -> None:
     with at_work(commits):
         callers = [Caller(commits, f"agent-{number}") for number in range(8)]
-        eventually(lambda: commits.waiting == 8)
+        eventually(lambda: commits.waiting >= 7)
         fail_once(monkeypatch, "replace.written", NO_MEMORY)
 
     eventually(lambda: all(caller.got for caller in callers), but=lambda: [caller.got for caller in callers])
@@ -132,7 +132,7 @@ def test_what_waits_at_the_end_is_made(registry: Registry) -> None:
     commits = Commits(registry)
     with at_work(commits):
         callers = [Caller(commits, f"agent-{number}") for number in range(4)]
-        eventually(lambda: commits.waiting == 4)
+        eventually(lambda: commits.waiting >= 3)
     commits.close()
 
     eventually(lambda: all(caller.got for caller in callers), but=lambda: [caller.got for caller in callers])
@@ -143,7 +143,9 @@ def test_what_waits_at_the_end_is_made(registry: Registry) -> None:
 def test_a_thread_that_ended_all_the_same_leaves_nobody_waiting(
     commits: Commits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fail_once(monkeypatch, "replace.written", SystemExit("not even a fault"))
+    with at_work(commits):
+        callers = [Caller(commits, "a"), Caller(commits, "b")]
+        eventually(lambda: commits.waiting >= 1)
+        fail_once(monkeypatch, "replace.written", SystemExit("not even a fault"))
 
-    callers = [Caller(commits, "a"), Caller(commits, "b")]
     eventually(lambda: all(caller.got for caller in callers), but=lambda: [caller.got for caller in callers])

@@ -1,6 +1,7 @@
 """Group commit: one thread makes all changes of the registry, and those in flight share one lock and one flush.
 
     request threads --put--> queue --all of it--> lock, edits, fsync, rename, fsync --> each request its own outcome
+    a request alone ------------------------------^  without the way over the other thread and back
 
 With 64 clients that is 12 times what one durable replacement after the other gives. (A leader among the requests
 instead of a thread of its own batched only two: the committer barges in again.)
@@ -8,6 +9,7 @@ instead of a thread of its own batched only two: the committer barges in again.)
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 from typing import Any, Generic, TypeVar
@@ -22,6 +24,8 @@ T = TypeVar("T")
 LOCK_WITHIN_S = 2.0
 _LARGEST_GROUP = 256
 _LOOK_AFTER_THREAD_S = 1.0
+# Some 50 us when nobody comes. With 16 clients 1.6 times as many changes as without, with 64 1.4 times.
+_TIMES_TO_GIVE_WAY = 50
 
 
 class _Wanted(Generic[T]):
@@ -42,6 +46,10 @@ class Commits:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._queue: queue.SimpleQueue[_Wanted[Any] | None] = queue.SimpleQueue()
+        self._last_group = 0
+        self._at_work = threading.Lock()
+        self._is_wanted = False
+        self._is_ended = False
         self._thread = threading.Thread(target=self._run, name="commit", daemon=True)
         self._thread.start()
         self.edits = 0
@@ -54,14 +62,28 @@ class Commits:
         Always comes back: a fault of ours is a Problem 500, after the end it is 503.
         """
         wanted = _Wanted(edit)
-        self._queue.put(wanted)
-        while not wanted.done.acquire(timeout=_LOOK_AFTER_THREAD_S):
-            if not self._thread.is_alive():
-                break
+        if not self._made_here(wanted):
+            self._wait_for(wanted)
         outcome = wanted.outcome or Outcome(error=busy("the API is ending; ask again"))
         if outcome.error is not None:
             raise outcome.error
         return outcome.value  # type: ignore[return-value]  # without an error it is what the edit returned
+
+    def _made_here(self, wanted: _Wanted[Any]) -> bool:
+        """Make the change in the thread of the request, when nobody else wants one: False when somebody does."""
+        if self._is_wanted or self._last_group > 1 or not self._at_work.acquire(blocking=False):
+            return False
+        try:
+            self._commit([wanted])
+        finally:
+            self._at_work.release()
+        return True
+
+    def _wait_for(self, wanted: _Wanted[Any]) -> None:
+        self._queue.put(wanted)
+        while not wanted.done.acquire(timeout=_LOOK_AFTER_THREAD_S):
+            if not self._thread.is_alive():
+                break
 
     @property
     def waiting(self) -> int:
@@ -76,21 +98,41 @@ class Commits:
     def close(self) -> None:
         """Make the changes that wait, then end."""
         self._queue.put(None)
+        self._is_ended = True
         self._thread.join(timeout=LOCK_WITHIN_S)
 
     def _run(self) -> None:
         while (first := self._queue.get()) is not None:
-            group = [first]
-            while len(group) < _LARGEST_GROUP:
-                try:
-                    following = self._queue.get_nowait()
-                except queue.Empty:
-                    break
-                if following is None:
-                    self._queue.put(None)
-                    break
-                group.append(following)
-            self._commit(group)
+            self._is_wanted = True  # from now on nobody barges in
+            with self._at_work:
+                self._commit(self._with_all_that_wait(first))
+            self._is_wanted = self._is_ended
+        self._is_wanted = True
+
+    def _with_all_that_wait(self, first: _Wanted[Any]) -> list[_Wanted[Any]]:
+        self._let_them_come()
+        group = [first]
+        while len(group) < _LARGEST_GROUP:
+            try:
+                following = self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if following is None:
+                self._queue.put(None)
+                break
+            group.append(following)
+        self._last_group = len(group)
+        return group
+
+    def _let_them_come(self) -> None:
+        """Give way a few times while fewer wait than were just answered: who comes back at once shares this flush.
+
+        Else the clients fall into two halves that wait for each other. Nobody is waited for when he was alone.
+        """
+        for _ in range(_TIMES_TO_GIVE_WAY):
+            if 1 + self._queue.qsize() >= self._last_group:
+                return
+            os.sched_yield()
 
     def _commit(self, group: list[_Wanted[Any]]) -> None:
         begun = clock.monotonic()

@@ -67,6 +67,10 @@ class _Head:
 class Task(_Head, WSGITask):
     """A request for the application."""
 
+    def finish(self) -> None:
+        super().finish()
+        self.channel.send_at_once()
+
     def get_environment(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environment()
         environ["cmux.channel"] = self.channel
