@@ -1079,6 +1079,20 @@ def test_a_damaged_file_is_served_as_it_was_built_while_that_is_kept(api: Client
     assert b"may be another now" in api.get("/").body
 
 
+def test_names_by_strangers_are_text_on_the_page(api: Client, conf: Settings) -> None:
+    conf.frontend_dir.mkdir(parents=True)
+    hostile = "<img src=x onerror=alert(1)>\u202egnp.exe\x1b[31m\"'"
+    publish_all(conf, status="failed", wrong=hostile, evidence=hostile, healing=hostile, doing=hostile, since=hostile)
+
+    page = api.get("/")
+
+    assert page.status == 503
+    text = page.body.decode()
+    assert "<img" not in text
+    assert "&lt;img src=x onerror=alert(1)&gt;" in text
+    assert not {"\u202e", "\x1b"} & set(text)
+
+
 def test_an_empty_page_is_none(api: Client, conf: Settings) -> None:
     build(conf)
     publish_all(conf, status="degraded", evidence="index.html is empty")
@@ -1144,12 +1158,14 @@ def test_without_a_frontend_the_plain_page_is_shown(api: Client, conf: Settings)
 def test_a_frontend_that_cannot_be_served_is_503_with_what_is_wrong(api: Client, conf: Settings) -> None:
     conf.frontend_dir.mkdir(parents=True)
     since = clock.stamp(datetime.now(UTC) - timedelta(minutes=5))
-    publish_all(conf, status="degraded", evidence="index.html is missing", since=since, healing="npm run build")
+    told = {"wrong": "index.html is missing", "healing": "building", "doing": "at step install"}
+    publish_all(conf, status="building", evidence="all of it", since=since, **told)
 
     page = api.get("/")
 
     assert page.status == 503
-    assert all(word in page.body.decode() for word in ("index.html is missing", "5 min ago", "npm run build"))
+    words = ("index.html is missing", "5 min ago", "It is being built: at step install", "makes room for the frontend")
+    assert all(word in page.body.decode() for word in words)
     assert api.get("/status").status == 200
 
 

@@ -6,7 +6,7 @@ Always at /status. It needs no script: one small file refreshes it where scripts
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,6 +26,14 @@ _POLICY = (
 )
 _STATIC = Path(__file__).with_name("static")
 _FILES = {"page.css": "text/css; charset=utf-8", "page.js": "text/javascript; charset=utf-8"}
+_LOOKED_AFTER = "The health checker looks after it"
+_HEALING = {
+    "settling": "It is mended in a moment",
+    "building": "It is being built",
+    "waiting": "Building it failed, and is tried again",
+    "cannot": "It can’t be mended without you",
+}
+_AT_WORK = ("settling", "building")
 _MAIL_SHOWN = 12
 _AGENTS_SHOWN = 300
 
@@ -60,8 +68,8 @@ def _page(state: State, status: int) -> Response:
     known = health.of(state)
     html = render_template(
         "status.html",
-        home=str(state.conf.home),
-        name=state.conf.home.name or str(state.conf.home),
+        home=text.safe(str(state.conf.home), one_line=True),
+        name=text.safe(state.conf.home.name or str(state.conf.home), one_line=True),
         known=known,
         tone=tone,
         parts=_parts(known),
@@ -91,12 +99,24 @@ def tone(word: object) -> str:
 
 def _broken(frontend: Mapping[str, Any], now: datetime) -> dict[str, str]:
     """What is wrong with the frontend, since when, and what is done about it."""
-    since = frontend.get("since")
+    healing = str(frontend.get("healing"))
+    what = frontend.get("wrong") or frontend.get("evidence") or "its files cannot be served"
+    doing = ": ".join(filter(None, (_HEALING.get(healing, _LOOKED_AFTER), str(frontend.get("doing") or ""))))
     return {
-        "what": text.safe(str(frontend.get("evidence") or "its files cannot be served"), one_line=True),
-        "since": _ago(str(since), now) if since else "just now",
-        "doing": text.safe(str(frontend.get("healing") or "the health checker looks after it"), one_line=True),
+        "what": text.safe(str(what), one_line=True),
+        "since": _since(str(frontend.get("since") or ""), now),
+        "doing": text.safe(doing, one_line=True),
+        "tone": "warn" if healing in _AT_WORK else "bad",
     }
+
+
+def _since(stamp: str, now: datetime) -> str:
+    """How long ago, and when, for whoever compares it with a log."""
+    try:
+        moment = clock.parse_stamp(stamp).astimezone(UTC)
+    except ValueError:
+        return "just now"
+    return f"{_ago(stamp, now)}, at {moment:%H:%M:%S} UTC"
 
 
 def _parts(known: Mapping[str, Any]) -> list[dict[str, str]]:

@@ -97,7 +97,9 @@ class Frontend:
             "js_bundle_count": self._finding.js_bundle_count,
             "since": clock.stamp(self._since) if self._since else None,
             "evidence": self.evidence,
+            "wrong": self._wrong,
             "healing": self._healing.doing,
+            "doing": self._healing.evidence,
             "served": self._serving.verdict.evidence,
             "stale": self._stale(),
             "built": self._built(),
@@ -108,10 +110,14 @@ class Frontend:
         """One line: what is wrong and what is done about it. Empty when all is well."""
         if self.status == "healthy":
             return ""
-        wrong = self._finding.evidence
-        if not wrong and self.status == "degraded":
-            wrong = self._serving.believed.evidence
-        return "; ".join(part for part in (wrong, self._healing.evidence) if part)
+        return "; ".join(part for part in (self._wrong, self._healing.evidence) if part)
+
+    @property
+    def _wrong(self) -> str:
+        """What is wrong with dist, or else with how it is served; empty when nothing is."""
+        if self.status == "degraded" and self._finding.is_whole:
+            return self._serving.believed.evidence
+        return self._finding.evidence
 
     def _stale(self) -> dict[str, object] | None:
         """That dist was built from other sources than there are now, since when, and what is done about that."""

@@ -152,7 +152,8 @@ class Healer:
         failures = budget.failures(name)
         until = f"next try at {next_at:%H:%M:%S} UTC"
         if failures and last and last.outcome == "failed":
-            return Healing("waiting", f"{last.reason} (failed {failures} times; {until})", "build_failed", last.output)
+            times = "once" if failures == 1 else f"{failures} times"
+            return Healing("waiting", f"{last.reason} (failed {times}; {until})", "build_failed", last.output)
         why = "the builder was killed" if failures else "built too often within the hour"
         return Healing("waiting", f"{why}; {until}", "build_failed")
 
