@@ -50,6 +50,9 @@ STARTS = (
     b'{"level":"error","message":"',
     b'{"level":50,"message":"',
     b'{"level":30,"message":"',
+    b"INFO:     10.0.0.1:5000 - ",
+    b"10.0.0.1 - 500 [x] ",
+    b"WARNING: 0/0/0/0/0 503 9 ",
 )
 TRACE = b"""job failed
 Traceback (most recent call last):
@@ -64,6 +67,11 @@ SAID = (
     b"7f3a0b1c-1111-2222-3333-444455556666 lost:",
     b'"GET /x/5 HTTP/1.1" 500',
     b'"GET /x/5 HTTP/1.1" 200',
+    b'"GET /x5/a/7?q=5 HTTP/1.1" 502 5 "-" "curl/8.5"',
+    b'"GET /x5/a/7?q=5 HTTP/1.1" 502 5 "-" "healthcheck/5"',
+    b'"POST /x5/a/7 HTTP/1.1" 404 5 "-" "curl/8.5" 503 "GET /y HTTP/1.1" 500',
+    b'"GET /[LOG ALERT] HTTP/1.1" 502',
+    TRACE.replace(b"order 5", b"these orders:") + b"\nplain",
     TRACE,
     b'x"}',
     b'5"}',

@@ -78,8 +78,8 @@ def scan(window: bytes, patterns: Patterns, *, offset: int = 0, settled: bool = 
         start = max(window.rfind(b"\n", position, place) + 1, position)
         known = _known_event(window, patterns.known, start, place, end) if patterns.known else None
         if known is not None:
-            text, name = known
-            events.append(Event(offset + start, "level", tuple(text.split(b"\n")), name))
+            text, why, name = known
+            events.append(Event(offset + start, why, tuple(text.split(b"\n")), name))
             floor = position = start + len(text) + 1
             continue
         found = _line_at(window, patterns, start, place)
@@ -94,14 +94,14 @@ def scan(window: bytes, patterns: Patterns, *, offset: int = 0, settled: bool = 
         if not record.is_ignored(patterns):
             event = _event(record, found, offset)
             events.append(event)
-            if patterns.known and event.why == "level" and floor == position < end:
-                _learn(patterns, event, window[start : position - 1], place - start)
+            if patterns.known and floor == position < end:
+                _learn(patterns, event, found, window[start : position - 1], place - start)
     consumed = end if settled else _held_preamble(window, floor, end)
     return Scan(tuple(events), consumed, "event" if consumed < end else "")
 
 
-def _known_event(window: bytes, known: Known, start: int, place: int, end: int) -> tuple[bytes, str] | None:
-    """Text and name of the event whose first line starts at *start*, if all that counts is known of its like.
+def _known_event(window: bytes, known: Known, start: int, place: int, end: int) -> tuple[bytes, Why, str] | None:
+    """Text, reason and name of the event whose first line starts at *start*, if all that counts is known of its like.
 
     A line that surely starts a record stands behind it: that ends every event that was learnt.
     """
@@ -109,27 +109,37 @@ def _known_event(window: bytes, known: Known, start: int, place: int, end: int) 
     if newline + 1 < end and _STARTS_RECORD(window, newline + 1):
         text = window[start:newline]
         name = known.name(text, place - start)
-        return (text, name) if name else None
+        if name:
+            return text, "level", name
+        name = known.access_name(text) if b"HTTP/" in text else None
+        return (text, "access", name) if name else None
     behind = _NEXT_RECORD(window, newline, min(end, newline + KNOWN_TRACE_BYTES))
     if behind is None:
         return None
     text = window[start : behind.start()]
-    name = known.trace_name(text)
-    return (text, name) if name else None
+    name = known.trace_name(text, place - start)
+    return (text, "level", name) if name else None
 
 
-def _learn(patterns: Patterns, event: Event, text: bytes, told_at: int) -> None:
+def _learn(patterns: Patterns, event: Event, found: _Found, text: bytes, told_at: int) -> None:
     """Remember *event*, whose lines are all of *text*; the next line has ended it."""
-    if patterns.known is None or text != b"\n".join(event.lines):
+    known, status = patterns.known, found.judgement.head.status
+    if known is None or text != b"\n".join(event.lines) or event.why not in ("level", "access"):
         return  # lines of others stand inside, or some were left out
     if len(event.lines) > 1:
-        patterns.known.learn_trace(text, event.fingerprint)
+        if event.why == "level":
+            known.learn_trace(text, told_at, event.fingerprint)
         return
 
     def judge(line: bytes) -> str | None:
-        return fingerprint.of(line, (line,)) if patterns.judge(line).why == "level" else None
+        judgement = patterns.judge(line)
+        status = judgement.head.status if judgement.why == "access" else None
+        return fingerprint.of(line, (line,), status) if judgement.why == event.why else None
 
-    patterns.known.learn(text, told_at, event.fingerprint, judge)
+    if event.why == "access" and status is not None:
+        known.learn_access(text, status, event.fingerprint, judge)
+    elif event.why == "level":
+        known.learn(text, told_at, event.fingerprint, judge)
 
 
 def _event(record: Record, found: _Found, offset: int) -> Event:

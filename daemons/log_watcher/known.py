@@ -10,19 +10,26 @@ the error.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from daemons.log_watcher import levels, traces
 from daemons.log_watcher.words import ERROR
 
 # Longer ones are not remembered: header, message and quoted words are cut at lengths above this.
 LINE_BYTES = 240
-MEMBERS = 4096
+MEMBERS = 8192
 DIGITS = bytes(0x30 if 0x30 <= code <= 0x39 else code for code in range(256))
 
 _OTHER_DIGITS = [bytes.maketrans(b"0123456789", digit * 10) for digit in (b"0", b"1", b"5", b"9")]
 _VARIES = re.compile(rb"[0a-f]{8}-(?:[0a-f]{4}-){3}[0a-f]{12}|00+")
 _LINE_NUMBER = re.compile(rb", line \d+")
+_REQUEST = re.compile(
+    rb"\"(?P<method>GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS) (?P<path>/[^\s?\"]*)[^\"\n]{0,2000}\" "
+    rb"(?P<status>5\d\d)(?=\s|$)"
+)
+_PART_WITH_DIGIT = re.compile(rb"[^/]*\d[^/]*")
+_NUMBER_ALONE = re.compile(rb"\s\d{3}\s")
+_MAY_BE_OWN = re.compile(rb"system:log-watcher|log-alert-|LOG ALERT|\"daemon\"")
 _SHAPES_INSIDE = ("frame", "indented", "head")
 
 # What tells the name of an event, and whether it is one, the slow way: for one line, None when it is none.
@@ -32,17 +39,23 @@ Judge = Callable[[bytes], str | None]
 class Known:
     """Names of events by their shape."""
 
-    def __init__(self) -> None:
-        self.names: dict[bytes, str] = {}  # by the line with its digits as 0: what costs least to ask
+    def __init__(self, ignored: Sequence[str] = ()) -> None:
+        """*ignored*: texts that make the record of a request be none."""
+        self._ignored = [text.encode() for text in ignored]
+        self._heads: set[bytes] = set()  # what stands in front of a request, with its digits as 0
+        self.names: dict[bytes, str] = {}
+        self._exact: dict[bytes, str] = {}  # by the line with its digits as 0: what costs least to ask
 
     def name(self, line: bytes, told_at: int) -> str | None:
         """The name of the event that is *line* alone; None: not known. *told_at* is the place in it that told it."""
         shape = line.translate(DIGITS)
-        name = self.names.get(shape)
+        name = self._exact.get(shape)
         if name is None:
-            name = self.names.get(_short(shape, told_at))
+            name = self.names.get(_short(shape, told_at)) or self.names.get(shape)
             if name is not None:
-                self._keep(shape, name)
+                if len(self._exact) >= MEMBERS:
+                    self._exact.clear()
+                self._exact[shape] = name
         return name
 
     def learn(self, line: bytes, told_at: int, name: str, judge: Judge) -> None:
@@ -55,16 +68,41 @@ class Known:
         is_told_in_front = (levels.read(line[: told_at + 1]).level or 0) >= ERROR or line[:1] == b"{"
         self._keep(_short(shape, told_at) if is_told_in_front else shape, name)
 
-    def trace_name(self, region: bytes) -> str | None:
-        """The name of the event whose lines are *region*; None: not known."""
-        return self.names.get(_trace_shape(region))
+    def access_name(self, line: bytes) -> str | None:
+        """The name of the event that is *line*, the record of a request with this status; None: not known."""
+        request = _REQUEST.search(line)
+        if request is None or request.start() > LINE_BYTES or _MAY_BE_OWN.search(line):
+            return None
+        if line[: request.start()].translate(DIGITS) not in self._heads or any(word in line for word in self._ignored):
+            return None
+        return self.names.get(_asked(request))
 
-    def learn_trace(self, region: bytes, name: str) -> None:
+    def learn_access(self, line: bytes, status: int, name: str, judge: Judge) -> None:
+        """Remember that requests like that of *line* have this *name*, and what stands in front of them."""
+        request = _REQUEST.search(line)
+        if request is None or int(request["status"]) != status or _MAY_BE_OWN.search(line):
+            return
+        head, rest = line[: request.start()], line[request.start() :]
+        if len(head) > LINE_BYTES or head[:1] == b"<" or b"\x1b" in head or _NUMBER_ALONE.search(head):
+            return
+        if any(judge(head.translate(other) + rest) != name for other in _OTHER_DIGITS):
+            return
+        if len(self._heads) >= MEMBERS:
+            self._heads.clear()
+        self._heads.add(head.translate(DIGITS))
+        self._keep(_asked(request), name)
+
+    def trace_name(self, region: bytes, told_at: int) -> str | None:
+        """The name of the event whose lines are *region*; None: not known."""
+        return self.names.get(_trace_shape(region, told_at))
+
+    def learn_trace(self, region: bytes, told_at: int, name: str) -> None:
         """Remember the *name* of a Python trace under its record: calls by name, without their line numbers."""
         first, *inside, last = region.split(b"\n")
         is_plain = first[:1] not in (b"<", b"{") and b"\r" not in region and traces.shape(last) == "exception"
-        if is_plain and all(traces.shape(line) in _SHAPES_INSIDE for line in inside):
-            self._keep(_trace_shape(region), name)
+        is_told = (levels.read(first[: told_at + 1]).level or 0) >= ERROR and not _MAY_BE_OWN.search(first)
+        if is_plain and is_told and all(traces.shape(line) in _SHAPES_INSIDE for line in inside):
+            self._keep(_trace_shape(region, told_at), name)
 
     def _keep(self, shape: bytes, name: str) -> None:
         if len(self.names) >= MEMBERS:
@@ -77,8 +115,17 @@ def _short(shape: bytes, told_at: int) -> bytes:
     return shape[: told_at + 1] + b"\0" + _VARIES.sub(b"0", shape[told_at + 1 :])
 
 
-def _trace_shape(region: bytes) -> bytes:
+def _asked(request: re.Match[bytes]) -> bytes:
+    """What a request's name depends on: status, method, path without its parts that have digits."""
+    path = request["path"]
+    if not path.isalpha():
+        path = _PART_WITH_DIGIT.sub(b"*", path)
+    return b"\0".join((b"access", request["status"], request["method"], path))
+
+
+def _trace_shape(region: bytes, told_at: int) -> bytes:
+    """What a trace's name, and its end, depend on: the calls and the exception; a message may announce more lines."""
     first, inside = region.split(b"\n", 1)
     calls, last = inside.rsplit(b"\n", 1) if b"\n" in inside else (b"", inside)
     kind, _, said = last.partition(b": ")
-    return b"\n".join((first.translate(DIGITS), _LINE_NUMBER.sub(b"", calls), kind, said.translate(DIGITS)))
+    return b"\n".join((_short(first.translate(DIGITS), told_at), _LINE_NUMBER.sub(b"", calls), kind, said[-1:]))

@@ -60,9 +60,8 @@ class Patterns:
         self._own_ignores = _compiled("CMUX_IGNORE_PATTERNS", own_ignores)
         may_be_errors = [*gate.GATE, *(pattern for pattern in conf.error_patterns if not gate.adds_nothing(pattern))]
         self._scanner = Scanner(may_be_errors)
-        self._gate = engine.compile_any(may_be_errors)
         # What a user's pattern ignores, it finds by the digits too.
-        self.known = Known() if self._own_ignores is None else None
+        self.known = Known(IGNORE_PATTERNS) if self._own_ignores is None else None
 
     def places(self, block: bytes) -> list[int]:
         """Ascending places in *block*: every line that is an error by itself holds one, and few others do."""
@@ -75,7 +74,7 @@ class Patterns:
 
     def judge_following(self, line: bytes) -> Judgement:
         """Like `judge`, cheaper for the line that usually ends an event: a quiet record that begins with a date."""
-        if levels.surely_starts_record(line) and self._gate.search(line) is None:
+        if levels.surely_starts_record(line) and not self._scanner.places(line + b"\n"):
             return _QUIET_RECORD
         return self.judge(line)
 

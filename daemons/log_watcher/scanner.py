@@ -31,10 +31,14 @@ _IN_CLASS = r"[^\\\[\]\n]|\\[dwtr]|\\[^A-Za-z0-9\n]"
 _CLASS = rf"(?:\[\^(?:{_IN_CLASS})+\]|\[(?!\^)(?:{_IN_CLASS}|\\s)+\])"
 _SHARED = re.compile(
     r"(?:\(\?i\))?"
-    r"(?:[A-Za-z0-9 _:;,/@#%&=~<>!\"'`.^$|)-]|\((?:\?:)?(?!\?)|\\[bdDwWstr]|\\[^A-Za-z0-9\n]|" + _CLASS + r"|[*+?]"
+    r"(?:[A-Za-z0-9 _:;,/@#%&=~<>!\"'`.^$|)-]|\((?:\?:)?(?!\?)|\\[bdDwWstr]|\\x[0-9a-f]{2}|\\[^A-Za-z0-9\n]|"
+    + _CLASS
+    + r"|[*+?]"
     r"|\{\d{1,3}(?:,\d{0,3})?\})+",
     re.ASCII,
 )
+# RE2 knows capitals beyond ASCII.
+_FOLDED = re.compile(r"\(\?i\).*\\x[89a-f]")
 _OPEN_END = re.compile(r"(?<!\\)\.(?:\*\??\$?)$")
 
 
@@ -120,7 +124,7 @@ def _translated(pattern: str) -> bytes | None:
 
     What any text may follow finds the same lines without that.
     """
-    if not _SHARED.fullmatch(pattern) or _may_be_empty(pattern):
+    if not _SHARED.fullmatch(pattern) or _FOLDED.search(pattern) or _may_be_empty(pattern):
         return None
     pattern = _OPEN_END.sub("", pattern)
     shown = engine.for_block(pattern).encode()
