@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import tomllib
 from collections.abc import Callable
@@ -11,8 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import Start, eventually
 
-from daemons import settings
+from daemons import agents, settings
+from daemons.alerts import all_open
+from daemons.registry import Registry
 from daemons.settings import Settings
 
 HOOK = str(settings.CODE / "scripts" / "cmux-hook")
@@ -107,6 +111,32 @@ def test_the_lines_for_a_shell_are_a_shells_and_come_out_again(cmux: Cmux, conf:
     assert cmux("hook", "remove", "shell", "--file", str(rc)).returncode == 0
 
     assert rc.read_text() == "export MINE=1\n"
+
+
+def test_a_shell_that_registered_itself_is_known_by_its_own_process_and_window(
+    cmux: Cmux, conf: Settings, start: Start
+) -> None:
+    rc = conf.home / "rc"
+    cmux("hook", "install", "shell", "--file", str(rc))
+    start("api")
+    start("registry_service", CMUX_AGENTS_INTERVAL="0.2")
+    eventually(lambda: (conf.run_dir / "api.sock").exists(), 15)
+    tmux = ["tmux", "-u", "-f", "/dev/null", "-L", str(conf.tmux_socket)]
+    shell = f"exec bash --noprofile --rcfile {rc} -i"
+    subprocess.run([*tmux, "new-session", "-d", "-s", "user", "-n", "mine", shell], check=True, cwd=conf.home)
+    registry = Registry(conf)
+
+    (agent_id,) = eventually(lambda: list(registry.snapshot().agents), 15)
+    pane = subprocess.run([*tmux, "list-panes", "-a", "-F", "#{pane_pid}"], check=True, capture_output=True, text=True)
+    assert agent_id == f"shell-{pane.stdout.strip()}"
+    seen = eventually(lambda: agents.last_observed(conf).get(agent_id))
+    assert (seen["state"], "user:mine" in seen["evidence"]) == ("running", True)
+    # Windows of one name are common: none of them is this shell's next life.
+    subprocess.run([*tmux, "new-window", "-d", "-n", "mine", "sleep 300"], check=True)
+
+    os.kill(registry.snapshot().agents[agent_id]["pid"], signal.SIGKILL)
+
+    eventually(lambda: [alert.subject for alert in all_open(conf)] == [agent_id])
 
 
 def test_a_dry_run_shows_and_changes_nothing(cmux: Cmux, conf: Settings) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from daemons import agents, clock, files, mailbox, processes, settings
+from daemons import agents, clock, files, mailbox, processes, settings, tmux
 from daemons.mailbox import Message
 from daemons.registry import Registry
 from daemons.registry_service.spool import Spool, spool_dir
@@ -146,7 +146,8 @@ def test_one_that_fails_stays_registered_and_its_process_is_gone(served: Setting
     assert run_as_agent(served, "sh", "-c", "exit 3").returncode == 3
 
     entry = Registry(served).snapshot().agents["tool"]
-    assert agents.by_its_process(entry, agents.Sighting("unwatched", "")).state == "gone"
+    look = agents.Look(served, tmux.Seen("1@2", ()))
+    assert agents.by_its_process(entry, agents.Sighting("unwatched", ""), look).state == "gone"
 
 
 @pytest.mark.parametrize("agent", ["../x", "tool"])

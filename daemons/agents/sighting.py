@@ -46,13 +46,17 @@ class Look:
             return Sighting("unknown", self._observation.reason)
         return self._seen(agent_id, entry, self._observation)
 
+    def pane_of(self, pid: int) -> Pane | None:
+        """The living pane that was opened with the process *pid*."""
+        return next((pane for pane in self._by_id.values() if pane.pid == pid and not pane.dead), None)
+
     def _seen(self, agent_id: str, entry: Mapping[str, Any], seen: Seen) -> Sighting:
         pane = self._pane_known_by_id(entry, seen)
         if pane is None or pane.dead:
             # A new window of the old name is a new life of it.
             pane = self._living_of_its_name(agent_id, entry) or pane
         if pane is not None:
-            return _found(pane)
+            return found_in(pane)
         if not _has_window(entry):
             return Sighting("unwatched", "no window of it is known")
         server = entry.get("tmux_server")
@@ -92,7 +96,8 @@ def _names(conf: Settings, agent_id: str, entry: Mapping[str, Any]) -> Iterable[
         return  # an id that cannot name a window
 
 
-def _found(pane: Pane) -> Sighting:
+def found_in(pane: Pane) -> Sighting:
+    """What is so of the agent that lives, or lived, in *pane*."""
     where = f"{pane.session}:{pane.window} {pane.pane_id}"
     if not pane.dead:
         return Sighting("running", f"window {where}, pid {pane.pid}", pane, pane.pid)

@@ -19,8 +19,9 @@ from daemons.tmux import Pane, Seen, Unknown
 def view(conf: Settings, snapshot: Snapshot, observation: Seen | Unknown) -> list[dict[str, Any]]:
     """Every agent's entry with `agent_id` and `observed`: its state, the evidence, and what its pane shows."""
     look = Look(conf, observation)
+    sightings = {a: by_its_process(entry, look.at(a, entry), look) for a, entry in snapshot.agents.items()}
     return [
-        {**entry, "agent_id": agent_id, "observed": _observed(entry, by_its_process(entry, look.at(agent_id, entry)))}
+        {**entry, "agent_id": agent_id, "observed": _observed(entry, sightings[agent_id])}
         for agent_id, entry in snapshot.agents.items()
     ]
 

@@ -10,6 +10,7 @@ from daemons import clock, processes
 from daemons.agents import fields_of
 from daemons.registry_service.verdicts import ABSENT, Entries, Verdict, moment
 from daemons.settings import Settings
+from daemons.tmux import Pane
 
 Fields = dict[str, Any]
 
@@ -37,7 +38,7 @@ def _fields(entry: Mapping[str, Any], verdict: Verdict, now: datetime) -> Fields
 def _present(entry: Mapping[str, Any], verdict: Verdict) -> Fields:
     wanted: Fields = {}
     pane = verdict.pane
-    if pane is not None:
+    if pane is not None and not _is_known_by_its_process(entry, pane):
         wanted |= fields_of(pane)
         if entry.get("pid") != pane.pid or "pid_started" not in entry:
             identity = processes.identify(pane.pid)
@@ -47,6 +48,12 @@ def _present(entry: Mapping[str, Any], verdict: Verdict) -> Fields:
     if entry.get("status") in _OVER:
         wanted["status"] = "running" if verdict.state == "running" else None
     return wanted
+
+
+def _is_known_by_its_process(entry: Mapping[str, Any], pane: Pane) -> bool:
+    """Its window is no more than where it runs: other windows are called `bash` too, and are no new life of it."""
+    has_place = "pane_id" in entry or "window" in entry
+    return not has_place and "pid_started" in entry and entry.get("pid") == pane.pid
 
 
 def _absent(entry: Mapping[str, Any], verdict: Verdict, now: datetime) -> Fields:

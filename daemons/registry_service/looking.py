@@ -53,7 +53,7 @@ class Looker:
     def _once(self, entries: Entries) -> Looked:
         observation = tmux.observe_places(self._conf, give_up=self._give_up)
         look = Look(self._conf, observation)
-        sightings = {agent_id: by_its_process(entry, look.at(agent_id, entry)) for agent_id, entry in entries.items()}
+        sightings = {a: by_its_process(entry, look.at(a, entry), look) for a, entry in entries.items()}
         return Looked(observation, sightings)
 
     @staticmethod
