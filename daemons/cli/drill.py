@@ -47,6 +47,7 @@ DRILLS = {
     "starts": Drill(("tests.drills.starts",), 20, 3, "start and stop, something killed in every fourth round"),
     "agent-truth": _store("agent-truth", 1, 90, "what is told of 18 agents on a bad day, and of a tmux that is lost"),
     "recover": _store("recover", 3, 5, "permanent agents brought back by a command that is killed half-way"),
+    "programs": _store("programs", 1, 40, "a shell, sqlite3 and Claude Code (or node), one killed in its work"),
     "agents": Drill(("tests.drills.agent_life",), 10, 8, "lives of agents in a real tmux, in any order"),
     "exchanges": Drill(("tests.drills.frontend", "exchanges"), 50, 0.3, "page loads while the frontend is exchanged"),
     "builder-kills": Drill(

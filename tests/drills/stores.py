@@ -9,6 +9,7 @@ kills ROUNDS: mailbox writers and readers killed at random instants, ROUNDS time
 alert-kills ROUNDS: alerts killed at every step once, and ROUNDS stories at random.
 agent-truth ROUNDS: 18 agents on a bad day, and five ways in which tmux can't be asked.
 recover ROUNDS: tmux is lost, and `cmux recover --apply` killed while it brings eight agents back.
+programs ROUNDS: three real programs registered by their hooks, one of them killed in the middle of its work.
 contents ROUNDS: everything that can be wrong with a dist, ROUNDS times each.
 upgrades ROUNDS: the code changes under a running suite.
 verdicts ROUNDS: SIGSTOP of each daemon, and a service that hangs, refuses or is replaced, ROUNDS times each.
@@ -30,6 +31,7 @@ from tests.drills import (
     fulldisk,
     kills,
     powercut,
+    programs,
     recover,
     registry_kills,
     syscalls,
@@ -134,6 +136,7 @@ DRILLS = {
     "alert-kills": Drill(alert_kills.run),
     "agent-truth": Drill(agent_truth.run),
     "recover": Drill(recover.run),
+    "programs": Drill(programs.run),
     "verdicts": Drill(verdicts.run),
     "contents": Drill(contents.run),
     "upgrades": Drill(upgrades.run),
