@@ -59,11 +59,15 @@ def _list(_options: argparse.Namespace, conf: Settings, found: Sequence[Alert], 
     elif any(alert.state == "open" for alert in found):
         screen.next_steps(
             ("cmux alerts ack KEY", "say that you know of it: no more updates until it ends"),
-            ("cmux mail --from system:log-watcher", "the messages, with their bodies"),
+            *((f"cmux mail --from {sender}", "the messages, with their bodies") for sender in _senders(found)),
         )
     told = [{**alert.to_json(), "muted": alert.key in muted} for alert in found]
     screen.answer({"alerts": told, "mutes": [mute.to_json() for mute in mutes.all(now)]})
     return DONE
+
+
+def _senders(found: Sequence[Alert]) -> list[str]:
+    return sorted({alert.sender for alert in found if alert.state == "open"})
 
 
 def _until(mute: Mute) -> str:
