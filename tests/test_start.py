@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import getpass
 import os
 import signal
 import socket
@@ -86,7 +87,7 @@ class TestAPortThatIsTaken:
             report = start.start(ours)
 
         assert (report.outcome, report.healthy) == ("refused", False)
-        assert report.problem.startswith(f"port {ours.port} is taken by pid {os.getpid()} (root) ")
+        assert report.problem.startswith(f"port {ours.port} is taken by pid {os.getpid()} ({getpass.getuser()}) ")
         assert report.problem.endswith(": end it, or set CMUX_PORT to another port")
         assert suite.running(ours) is None
 
@@ -157,7 +158,7 @@ class TestLeftovers:
     def test_an_agents_window_is_none(self, ours: Settings) -> None:
         marker = f"CMUX_SUITE_ID={suite.suite_id(ours)}"
         tmux = ["tmux", "-L", str(ours.tmux_socket)]
-        subprocess.run([*tmux, "-f", "/dev/null", "new-session", "-d", "-e", marker, "sleep 1000"], check=True)
+        subprocess.run([*tmux, "-f", "/dev/null", "new-session", "-d", "-e", marker, "exec sleep 1000"], check=True)
         shown = subprocess.run([*tmux, "list-panes", "-aF", "#{pane_pid}"], check=True, capture_output=True, text=True)
         agent = int(shown.stdout)
         assert members(ours) == {agent}

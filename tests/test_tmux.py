@@ -132,6 +132,7 @@ def test_a_socket_that_was_removed_is_no_server_although_it_lives(conf: Settings
     eventually(lambda: isinstance(tmux.observe(conf), Seen))
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to make somebody else's socket")
 def test_a_socket_of_somebody_else_is_denied(conf: Settings) -> None:
     code = (
         "import os, socket, tempfile\n"
