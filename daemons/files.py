@@ -328,14 +328,16 @@ def lock(path: Path, *, timeout_s: float = 5.0) -> Iterator[None]:
 
 def take_lock(path: Path, *, timeout_s: float) -> int:
     """Like `lock`, for a lock that is held for life: the open descriptor. Closing it releases the lock."""
-    deadline = clock.monotonic() + timeout_s
+    begun = clock.monotonic()
+    left_s = timeout_s
     while True:
         fd = _open_lock(path)
-        if not _flock_within(path, fd, max(0.0, deadline - clock.monotonic())):
+        if not _flock_within(path, fd, left_s):
             raise LockBusy(path, holder(path), timeout_s)
         if _still_names(path, fd):
             return fd
         os.close(fd)  # someone removed or replaced the lock file while we waited: the new one counts
+        left_s = max(0.0, begun + timeout_s - clock.monotonic())
 
 
 def _open_lock(path: Path) -> int:

@@ -46,6 +46,38 @@ class Swap(NamedTuple):
         return Identity(*self.placed, ctime_ns=-1)
 
 
+class KeptFolder:
+    """The folder of a file that is published again and again, kept open: a sync is then one system call and a look."""
+
+    def __init__(self) -> None:
+        self._fd = -1
+        self._is = (0, 0)
+
+    def sync(self, path: str) -> None:
+        """Make the names in *path* durable, whichever folder it is by now. StorageError when the disk says no."""
+        try:
+            found = os.stat(path)
+            if self._is != (found.st_dev, found.st_ino):
+                self._open(path)
+            os.fsync(self._fd)
+        except OSError as cause:
+            raise StorageError("sync the folder", path, cause) from cause
+
+    def _open(self, path: str) -> None:
+        self._close()
+        self._fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        found = os.fstat(self._fd)
+        self._is = (found.st_dev, found.st_ino)
+
+    def _close(self, close: Callable[[int], None] = os.close) -> None:
+        fd, self._fd, self._is = self._fd, -1, (0, 0)
+        if fd >= 0:
+            close(fd)
+
+    def __del__(self) -> None:
+        self._close()
+
+
 def swap(path: str, body: bytes, expected: Content | None, *, mode: int, intend: Callable[[Content], None]) -> Swap:
     """Put *body* at *path* and tell what was there, whether or not it is what was *expected* (None: nothing).
 

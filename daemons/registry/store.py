@@ -19,8 +19,7 @@ import errno
 import os
 import stat
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, partial
@@ -32,7 +31,7 @@ from daemons import clock, files, log
 from daemons.files import StorageError, StrPath
 from daemons.registry import reading, table
 from daemons.registry.edits import Edit, registration, removal, restoration, update
-from daemons.registry.exchange import Swap, content_of, swap
+from daemons.registry.exchange import KeptFolder, Swap, content_of, swap
 from daemons.registry.reading import FILE_LIMIT_BYTES, NOTHING, Twice, Version, patiently, storage_errors
 from daemons.registry.table import Batch, Changes, Entry, InvalidAgent, NoRegistry, Row, Table
 from daemons.registry.traces import (
@@ -109,6 +108,7 @@ class Registry:
         self.path = where.registry if isinstance(where, Settings) else where
         folder = self.path.parent
         self._name = os.fspath(self.path)
+        self._folder = KeptFolder()
         self._lock = self.path.with_name(f"{self.path.name}.lock")
         self._good = folder / ".registry-last-good.json"
         self._recent = Recent(folder / ".registry-recent.jsonl")
@@ -163,15 +163,25 @@ class Registry:
 
     def change_many(self, edits: Sequence[Edit[Any]], *, timeout_s: float = 5.0) -> list[Outcome[Any]]:
         """Several edits, one after the other, under one lock and with one durable publication: an Outcome each."""
-        with self._locked(timeout_s), storage_errors(self.path):
-            start = self._load()
-            batch = Batch(start.version.table)
-            batch.changes.update(start.amends)
-            outcomes = [_attempt(batch, edit) for edit in edits]
-            if batch.changes or start.trouble:
-                self._publish(start, batch.changes)
-            if start.trouble:
-                self._tell(start.trouble)
+        held = self._take_lock(timeout_s)
+        try:
+            return self._change_locked(edits)
+        except StorageError:
+            raise
+        except OSError as cause:
+            raise StorageError("read or write", self.path, cause) from cause
+        finally:
+            os.close(held)
+
+    def _change_locked(self, edits: Sequence[Edit[Any]]) -> list[Outcome[Any]]:
+        start = self._load()
+        batch = Batch(start.version.table)
+        batch.changes.update(start.amends)
+        outcomes = [_attempt(batch, edit) for edit in edits]
+        if batch.changes or start.trouble:
+            self._publish(start, batch.changes)
+        if start.trouble:
+            self._tell(start.trouble)
         return outcomes
 
     def settle(self, *, timeout_s: float = 5.0) -> bool:
@@ -230,19 +240,14 @@ class Registry:
             self._adopt(version)
         self._settled = version.identity
 
-    @contextmanager
-    def _locked(self, timeout_s: float) -> Iterator[None]:
+    def _take_lock(self, timeout_s: float) -> int:
         try:
-            fd = files.take_lock(self._lock, timeout_s=timeout_s)
+            return files.take_lock(self._lock, timeout_s=timeout_s)
         except StorageError as cause:
             if cause.errno != errno.ENOENT:
                 raise
             files.private_dir(self.path.parent)  # the first of all changes, or somebody removed `.cmux`
-            fd = files.take_lock(self._lock, timeout_s=timeout_s)
-        try:
-            yield
-        finally:
-            os.close(fd)
+            return files.take_lock(self._lock, timeout_s=timeout_s)
 
     # -- under the lock: where a change starts ------------------------------------------------------------------------
 
@@ -358,7 +363,7 @@ class Registry:
             not is_merged and start.trouble is None and done.came_out is not None and _moved(done.aside, self._good)
         )
         try:
-            files.sync_dir(os.path.dirname(done.path))
+            self._folder.sync(os.path.dirname(done.path))
         except StorageError:
             self._take_back(done, base, copied=copied)
             raise

@@ -359,9 +359,14 @@ def _is_as_read(value: Any) -> bool:
     """
     kind = type(value)
     if kind is dict:
-        return _STRINGS.issuperset(map(type, value)) and all(
-            type(inner) in _PLAIN or _is_as_read(inner) for inner in value.values()
-        )
+        if not _STRINGS.issuperset(map(type, value)):
+            return False
+        for inner in value.values():  # `all` takes three times as long
+            if type(inner) in _PLAIN:
+                continue
+            if not _is_as_read(inner):
+                return False
+        return True
     if kind is list:
         return all(map(_is_as_read, value))
     if kind is int:
