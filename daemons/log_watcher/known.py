@@ -44,18 +44,16 @@ class Known:
         self._ignored = [text.encode() for text in ignored]
         self._heads: set[bytes] = set()  # what stands in front of a request, with its digits as 0
         self.names: dict[bytes, str] = {}
-        self._exact: dict[bytes, str] = {}  # by the line with its digits as 0: what costs least to ask
+        self.shapes: dict[bytes, str] = {}  # of lines, by the line with its digits as 0: what costs least to ask
 
     def name(self, line: bytes, told_at: int) -> str | None:
         """The name of the event that is *line* alone; None: not known. *told_at* is the place in it that told it."""
         shape = line.translate(DIGITS)
-        name = self._exact.get(shape)
-        if name is None:
-            name = self.names.get(_short(shape, told_at)) or self.names.get(shape)
-            if name is not None:
-                if len(self._exact) >= MEMBERS:
-                    self._exact.clear()
-                self._exact[shape] = name
+        name = self.names.get(_short(shape, told_at)) or self.names.get(shape)
+        if name is not None:
+            if len(self.shapes) >= MEMBERS:
+                self.shapes.clear()
+            self.shapes[shape] = name
         return name
 
     def learn(self, line: bytes, told_at: int, name: str, judge: Judge) -> None:

@@ -85,25 +85,24 @@ class _AllAtOnce:
     def __init__(self, patterns: Sequence[bytes]) -> None:
         self._database = _database(patterns)
         self._floods = 0
-        self._ends: list[int] = []
-        self._limit = 0
 
     def places(self, block: bytes) -> list[int] | None:
         if self._floods >= FLOODS_BORNE:
             return None
-        ends = self._ends = []
-        self._limit = len(block) // FLOOD_BYTES + 100
+        places: list[int] = []
+        limit = len(block) // FLOOD_BYTES + 100
+
+        def on_match(_pattern: int, _start: int, end: int, _flags: int, _context: object) -> bool:
+            places.append(end - 1)
+            return len(places) > limit
+
         try:
-            self._database.scan(block, self._on_match)
+            self._database.scan(block, on_match)
         except hyperscan.ScanTerminated:
             self._floods += 1
             return None
-        ends.sort()  # within a few bytes it tells them in another order
-        return [end - 1 for end in ends]
-
-    def _on_match(self, _pattern: int, _start: int, end: int, _flags: int, _context: object) -> bool:
-        self._ends.append(end)
-        return len(self._ends) > self._limit
+        places.sort()  # within a few bytes it tells them in another order
+        return places
 
 
 def _compiled(patterns: Sequence[str]) -> tuple[_AllAtOnce | None, list[str]]:
