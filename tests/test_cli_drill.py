@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
+import os
+from pathlib import Path
 
 import pytest
 from conftest import Cmux, answer
 
 from daemons.cli.drill import DRILLS
 from daemons.settings import Settings
-from tests.drills.stores import DRILLS as STORES
+from tests.drills import table
 
 
 def test_the_list_names_every_drill_with_its_rounds(cmux: Cmux) -> None:
@@ -19,12 +20,23 @@ def test_the_list_names_every_drill_with_its_rounds(cmux: Cmux) -> None:
     assert answer(cmux("drill", "--json"))["drills"]["kills"]["rounds"] == 60
 
 
-@pytest.mark.parametrize("name", DRILLS)
-def test_what_is_named_exists(name: str) -> None:
-    module, *words = DRILLS[name].words
+def test_every_drill_there_is_has_a_name_here_and_is_started_alike() -> None:
+    assert DRILLS.keys() == table.DRILLS.keys()
 
-    assert importlib.util.find_spec(module)
-    assert module != "tests.drills" or words[0] in STORES
+
+def test_what_a_drill_needs_and_cannot_have_is_said_and_is_no_pass(cmux: Cmux, tmp_path: Path) -> None:
+    refused = cmux("drill", "syscalls", "1", PATH=str(tmp_path))
+
+    assert (refused.returncode, "PASS" in refused.stdout) == (5, False)
+    assert "needs strace: apt-get install strace" in refused.stderr
+
+
+def test_a_drill_that_mounts_needs_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert table.DRILLS["fulldisk"].lacks() == ("" if os.geteuid() == 0 else table.DRILLS["fulldisk"].lacks())
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+
+    assert "needs root" in table.DRILLS["powercut"].lacks()
+    assert "needs root" in table.DRILLS["fulldisk"].lacks()
 
 
 def test_one_runs_in_a_scratch_home_and_says_how_it_went(cmux: Cmux, conf: Settings) -> None:

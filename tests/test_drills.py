@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from daemons import settings
+from tests.drills import table
 
 
 @pytest.mark.timeout(120)
@@ -21,4 +22,6 @@ def test_a_drill_passes_and_its_control_fails(name, rounds):
         check=False,
     )
 
+    if drill.returncode == table.MISSING:
+        pytest.skip(drill.stderr.strip())
     assert drill.returncode == 0, drill.stdout + drill.stderr[-2000:]

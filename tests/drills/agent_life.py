@@ -1,6 +1,6 @@
 """Lives of agents in a real tmux, in any order that hypothesis finds: registry, tmux and alerts agree after each step.
 
-    python -m tests.drills.agent_life [lives]        40 by default, of up to 30 steps each
+    python -m tests.drills agents LIVES        of up to 30 steps each
 
 The steps are what people and accidents do: open, register, rename, move, end a process, close a window, end on purpose,
 unregister, adopt, recover, a window of the user's own, tmux killed, the service restarted. What is so is asked of tmux
@@ -13,7 +13,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -30,10 +29,10 @@ from daemons.clock import Wake
 from daemons.registry import Registry
 from daemons.registry_service import __main__ as registry_service
 from daemons.registry_service.__main__ import RegistryService
+from tests.drills.report import Report
 
 FOREVER = ["sleep", "300"]
 NAMES = st.sampled_from(["ann", "bob", "cid"])
-LIVES = 40
 STEPS = 30
 SAID_EVERY = 10
 
@@ -257,8 +256,8 @@ class Life(RuleBasedStateMachine):
         return any(pane.session_name == name for pane in libtmux.Server(socket_name=self.socket).panes)
 
 
-def main() -> None:
-    lives = int(sys.argv[1]) if len(sys.argv) > 1 else LIVES
+def run(lives: int, _folder: Path) -> Report:
+    """So many lives; what they find is raised with the steps to it. Each has a home of its own."""
     signal.signal(signal.SIGTERM, _end)
     registry_service._SHORTEST_CYCLE_S = 0.01  # four cycles a step: else most of a life is that pause
     how = hypothesis_settings(
@@ -269,13 +268,13 @@ def main() -> None:
         database=None,
     )
     run_state_machine_as_test(Life, settings=how)
-    print(f"{Life.lived} lives, {Life.steps} steps: registry, tmux and alerts agreed after every one")
+    report = Report("agents")
+    report.count("registry, tmux and alerts agreed after every step", "")
+    report.add("lives", Life.lived)
+    report.add("steps", Life.steps)
+    return report
 
 
 def _end(*_: object) -> None:
     """Told to end, a life is torn down first. Hypothesis takes any other exception for a find."""
     raise KeyboardInterrupt
-
-
-if __name__ == "__main__":
-    main()

@@ -28,6 +28,7 @@ from daemons import clock, settings, suite
 from daemons.settings import Settings
 from tests import suites
 from tests.drills import stops
+from tests.drills.report import Report
 from tests.drills.stop_shapes import SHAPES, Shape
 from tests.plants import PRELUDE, Plants
 
@@ -240,39 +241,53 @@ def _rows(shapes: Sequence[Shape], rivals: Sequence[Rival], tools: Path) -> Iter
             yield shape, list(crowd.map(lambda rival, at=shape: compare(at, rival, tools), rivals))  # type: ignore[misc]
 
 
+def run(rounds: int, folder: Path) -> Report:
+    """Every shape *rounds* times, for us and for each rival that can be had here."""
+    return compared([shape for shape in SHAPES for _ in range(rounds)], folder)
+
+
+def compared(shapes: Sequence[Shape], folder: Path) -> Report:
+    """The table of *shapes*, a line as it comes. Only we are judged; what became of the rivals are figures."""
+    stops.clean_up_when_ended()
+    os.environ.setdefault("PYTHONPATH", str(settings.CODE))
+    tools = _installed(folder)
+    rivals = [rival for rival in RIVALS if not _missing(rival, tools)]
+    for rival in RIVALS:
+        if rival not in rivals:
+            print(f"{rival.name} is left out: it needs {rival.needs}")
+    return _table(shapes, rivals, tools)
+
+
 def main() -> int:
     shapes = [shape for shape in SHAPES if not sys.argv[1:] or any(word in shape.name for word in sys.argv[1:])]
     folder = Path(tempfile.mkdtemp(prefix="cmux-rivals-"))
-    stops.clean_up_when_ended()
-    os.environ.setdefault("PYTHONPATH", str(settings.CODE))
     try:
-        tools = _installed(folder)
-        rivals = [rival for rival in RIVALS if not _missing(rival, tools)]
-        for rival in RIVALS:
-            if rival not in rivals:
-                print(f"{rival.name} is left out: it needs {rival.needs}")
-        return _table(shapes, rivals, tools)
+        report = compared(shapes, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    print("\n".join(report.lines()))
+    return 0 if report.passed else 1
 
 
-def _table(shapes: Sequence[Shape], rivals: Sequence[Rival], tools: Path) -> int:
-    right: Counter[str] = Counter()
-    asked: Counter[str] = Counter()
-    lied: Counter[str] = Counter()
+def _table(shapes: Sequence[Shape], rivals: Sequence[Rival], tools: Path) -> Report:
+    report = Report("rivals")
     print(f"{'':56}", *(f"{rival.name:26}" for rival in rivals))
     for shape, outcomes in _rows(shapes, rivals, tools):
         print(f"{shape.name:56}", *(f"{each.cell() if each else '–':26}" for each in outcomes), flush=True)
         for rival, outcome in zip(rivals, outcomes, strict=True):
             if outcome and outcome.wrong is not None:
-                asked[rival.name] += 1
-                right[rival.name] += not outcome.wrong
-                lied[rival.name] += bool(outcome.wrong) and outcome.exit_code == 0
-            if outcome and rival is rivals[0] and outcome.wrong:
-                print(*(f"    {line}" for line in outcome.wrong), sep="\n")
-    print(f"{'right, of those it was meant for':56}", *(f"{f'{right[r.name]} of {asked[r.name]}':26}" for r in rivals))
-    print(f"{'wrong with exit code 0':56}", *(f"{lied[rival.name]:<26}" for rival in rivals))
-    return 0 if right["cmux stop"] == asked["cmux stop"] == len(shapes) else 1
+                report.add(f"{rival.name}: meant for", 1)
+                report.add(f"{rival.name}: right", not outcome.wrong)
+                report.add(f"{rival.name}: wrong with exit code 0", bool(outcome.wrong) and outcome.exit_code == 0)
+            if rival is rivals[0]:
+                report.count(rival.name, _fault_of_ours(shape, outcome))
+    return report
+
+
+def _fault_of_ours(shape: Shape, outcome: Outcome | None) -> str:
+    if outcome is None or outcome.wrong is None:
+        return f"{shape.name}: was not tried"
+    return f"{shape.name}: {'; '.join(outcome.wrong)}" if outcome.wrong else ""
 
 
 if __name__ == "__main__":

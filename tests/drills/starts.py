@@ -23,6 +23,7 @@ from daemons import clock, processes, settings, start, stop, suite, supervisor
 from daemons.settings import Settings
 from daemons.supervisor import Rpc, SupervisorDown
 from tests.conftest import free_port
+from tests.drills.report import Report
 
 KILL_EVERY = 4
 STARTER = "from daemons import settings, start; start.start(settings.load())"
@@ -91,32 +92,39 @@ def round_of(conf: Settings, number: int, chance: random.Random) -> list[str]:
     return [f"round {number}{f', killed {killed}' if killed else ''}: {each}" for each in wrong]
 
 
-def main() -> int:
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 200
-    seed = int(sys.argv[2]) if len(sys.argv) > 2 else secrets.randbelow(1 << 32)
-    home = Path(tempfile.mkdtemp(prefix="cmux-drill-"))
-    os.environ.update(CMUX_HOME=str(home), CMUX_PORT=str(free_port()), CMUX_TMUX_SOCKET=home.name)
+def run(rounds: int, folder: Path, seed: int | None = None) -> Report:
+    """*rounds* starts and stops of a home in *folder*, with something killed in every fourth."""
+    seed = secrets.randbelow(1 << 32) if seed is None else seed
+    print(f"starts: seed {seed}", flush=True)
+    os.environ.update(CMUX_HOME=str(folder), CMUX_PORT=str(free_port()), CMUX_TMUX_SOCKET=folder.name)
     os.environ.setdefault("PYTHONPATH", str(settings.CODE))
     conf = settings.load()
     chance = random.Random(seed)
     began = clock.monotonic()
-    wrong = []
+    report = Report("starts")
     # Told to end, it ends its suite too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         for number in range(1, rounds + 1):
             found = round_of(conf, number, chance)
             print(*found, sep="\n", end="\n" if found else "", flush=True)
-            wrong += found
+            report.count("start and stop", "; ".join(found))
     finally:
-        if len(wrong) or members(conf):
+        if report.wrong or members(conf):
             stop.stop(conf)
-    per_round_s = (clock.monotonic() - began) / rounds
-    kills = rounds // KILL_EVERY
-    print(f"{rounds} rounds, {kills} with a kill, {per_round_s:.1f} s each, seed {seed}: {len(wrong)} wrong")
-    subprocess.run(["tmux", "-L", home.name, "kill-server"], capture_output=True, check=False)
-    shutil.rmtree(home, ignore_errors=not wrong)
-    return 1 if wrong else 0
+        subprocess.run(["tmux", "-L", folder.name, "kill-server"], capture_output=True, check=False)
+    report.add("with a kill", rounds // KILL_EVERY)
+    report.add("seconds a round", round((clock.monotonic() - began) / rounds, 1))
+    return report
+
+
+def main() -> int:
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+    home = Path(tempfile.mkdtemp(prefix="cmux-drill-"))
+    report = run(rounds, home, int(sys.argv[2]) if len(sys.argv) > 2 else None)
+    shutil.rmtree(home, ignore_errors=report.passed)
+    print("\n".join(report.lines()))
+    return 0 if report.passed else 1
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ from daemons.settings import Settings
 from daemons.stop import Report
 from tests import suites
 from tests.conftest import free_port
+from tests.drills import report as drills
 from tests.drills.stop_shapes import SHAPES, Shape
 from tests.plants import Plants, alive
 
@@ -138,20 +139,30 @@ def clean_up_when_ended() -> None:
     handle(Signals.SIGTERM, lambda *_: sys.exit(1))
 
 
-def main() -> int:
+def every_shape(rounds: int, _folder: Path) -> drills.Report:
+    """Each shape *rounds* times, each time in a home of its own."""
+    return stopped([shape for shape in SHAPES for _ in range(rounds)])
+
+
+def stopped(shapes: Sequence[Shape]) -> drills.Report:
+    """Each of *shapes* planted, stopped and judged, with a line as it comes."""
     clean_up_when_ended()
-    words = sys.argv[1:]
-    wrong = 0
-    for shape in SHAPES:
-        if words and not any(word in shape.name for word in words):
-            continue
+    report = drills.Report("stops")
+    for shape in shapes:
         with a_home() as (conf, environ, plants):
             verdict = run(shape, conf, environ, plants)
-        wrong += bool(verdict.wrong)
-        outcome = "; ".join(verdict.wrong) or "right"
-        print(f"{shape.name:58} {verdict.took_s:5.2f} s  exit {verdict.exit_code}  {outcome}", flush=True)
-    print(f"{wrong} wrong")
-    return 1 if wrong else 0
+        outcome = "; ".join(verdict.wrong)
+        print(f"{shape.name:58} {verdict.took_s:5.2f} s  exit {verdict.exit_code}  {outcome or 'right'}", flush=True)
+        report.count("shapes", f"{shape.name}: {outcome}" if outcome else "")
+        report.most("slowest, in s", round(verdict.took_s, 2))
+    return report
+
+
+def main() -> int:
+    words = sys.argv[1:]
+    report = stopped([shape for shape in SHAPES if not words or any(word in shape.name for word in words)])
+    print("\n".join(report.lines()))
+    return 0 if report.passed else 1
 
 
 if __name__ == "__main__":
