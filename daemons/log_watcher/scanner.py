@@ -110,12 +110,23 @@ def _compiled(patterns: Sequence[str]) -> tuple[_AllAtOnce | None, list[str]]:
     if hyperscan is None:
         return None, list(patterns)  # type: ignore[unreachable]
     translated = {pattern: _translated(pattern) for pattern in patterns}
-    rest = [pattern for pattern, other in translated.items() if other is None]
-    shared = [other for other in translated.values() if other is not None]
+    shared = {pattern: other for pattern, other in translated.items() if other is not None}
     try:
-        return (_AllAtOnce(shared) if shared else None), rest
-    except hyperscan.error:  # too many states for it, or a processor that it does not know
-        return None, list(patterns)
+        fast = _AllAtOnce(list(shared.values())) if shared else None
+    except hyperscan.error:  # it takes some of them only when asked one by one: a millisecond each
+        shared = {pattern: other for pattern, other in shared.items() if _can_compile([other])}
+        if not shared or not _can_compile(list(shared.values())):
+            return None, list(patterns)  # too many states for it, or a processor that it does not know
+        fast = _AllAtOnce(list(shared.values()))
+    return fast, [pattern for pattern in patterns if pattern not in shared]
+
+
+def _can_compile(patterns: Sequence[bytes]) -> bool:
+    try:
+        _database(patterns)
+    except hyperscan.error:
+        return False
+    return True
 
 
 def _translated(pattern: str) -> bytes | None:
@@ -125,13 +136,7 @@ def _translated(pattern: str) -> bytes | None:
     """
     if not _SHARED.fullmatch(pattern) or _FOLDED.search(pattern) or _may_be_empty(pattern):
         return None
-    pattern = _OPEN_END.sub("", pattern)
-    shown = engine.for_block(pattern).encode()
-    try:
-        _database([shown])
-    except hyperscan.error:
-        return None
-    return shown
+    return engine.for_block(_OPEN_END.sub("", pattern)).encode()
 
 
 def _may_be_empty(pattern: str) -> bool:
