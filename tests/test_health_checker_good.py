@@ -136,6 +136,17 @@ def test_sources_are_others_by_content_alone(conf: Settings, build: Builder) -> 
     assert sources.digest() != before
 
 
+@pytest.mark.parametrize("name", [".npmrc", ".gitignore", "src/main.js~", "vite.log"])
+def test_what_no_build_depends_on_is_no_source(home: Path, name: str) -> None:
+    (home / "src").mkdir()
+    (home / "src" / "main.js").write_text("1")
+    before = Sources(home).digest()
+
+    (home / name).write_text("registry=http://127.0.0.1:9/")
+
+    assert Sources(home).digest() == before
+
+
 def test_a_project_that_reaches_out_of_its_folder_is_built_beside_itself(conf: Settings, build: Builder) -> None:
     assert copy.place(conf).is_relative_to(conf.state)
     (conf.frontend_dir.parent / "shared").mkdir()
