@@ -310,6 +310,26 @@ def test_a_tmux_conf_that_ends_empty_servers_keeps_no_window_from_opening(
     assert (pane.window, pane.window_index) == ("worker-a", 5)
 
 
+def test_agents_live_on_while_nobody_looks_whatever_a_tmux_conf_says(
+    conf: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = (
+        "set -g destroy-unattached on\nset -g exit-unattached on\nset -g remain-on-exit on\n"
+        "set -g default-shell /no/such/shell\nsetw -g pane-base-index 3\nset -g renumber-windows on\n"
+        "set-hook -g after-new-window 'rename-window hooked'\nset-hook -g session-created 'rename-session -t : user'\n"
+    )
+    (tmp_path / ".tmux.conf").write_text(odd)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    opened = [tmux.open_window(conf, name, command=FOREVER, suite="s-1").pane_id for name in ("a", "b")]
+
+    clock.wait_until(lambda: isinstance(tmux.observe(conf), Unknown), within_s=0.5)  # it would end within that
+    assert [(pane.pane_id, pane.dead, pane.agent) for pane in seen(conf).panes] == [
+        (opened[1], False, "b"),
+        (opened[0], False, "a"),
+    ]
+
+
 def test_people_in_windows_do_not_get_the_umask_of_daemons(conf: Settings, tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:

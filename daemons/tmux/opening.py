@@ -195,9 +195,12 @@ def _opening(new: _New, panes: Sequence[Pane], mark: str, *, our_server: bool) -
         # `-e` marks the session, and by it every later window of it: right for the suite, wrong for one agent.
         commands += [("set-environment", "-t", target, "-u", key) for key in new.marks if key != "CMUX_SUITE_ID"]
         commands += [("set-option", "-t", target, "@cmux", new.suite)]
+        # Agents work while nobody looks, whatever a tmux.conf says of sessions that nobody looks at.
+        commands += [("set-option", "-t", target, "destroy-unattached", "off")]
     if our_server:
         # Else the server ends with the last window, and nobody can say any more what became of it.
         commands += [("set-option", "-s", "exit-empty", "off"), ("set-option", "-s", "@cmux_server", new.suite)]
+        commands += [("set-option", "-s", "exit-unattached", "off")]
     return [
         *commands,
         head(mark),
