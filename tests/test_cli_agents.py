@@ -58,6 +58,28 @@ def test_an_agent_is_shown_with_all_that_is_known(cmux: Cmux) -> None:
     assert re.search(r"registered_at .*ago|just now", shown)
 
 
+def test_who_was_known_to_be_gone_stays_so_when_tmux_is_lost(cmux: Cmux, conf: Settings) -> None:
+    for name in ("gone", "there"):
+        cmux("agents", "new", name, "--", "sleep", "300")
+    Registry(conf).update("gone", {"status": "missing", "missing_since": "2026-01-31T12:00:00+00:00"})
+    subprocess.run(["tmux", "-L", str(conf.tmux_socket), "kill-server"], check=True)
+
+    shown = cmux("agents").stdout
+
+    assert {name: seen["state"] for name, seen in agents_of(cmux).items()} == {"gone": "missing", "there": "unknown"}
+    assert "gone since 2026-01-31T12:00:00" in shown
+    assert "cmux agents rm NAME" in shown
+
+
+def test_an_adopted_window_is_called_by_its_id(cmux: Cmux, conf: Settings) -> None:
+    tmux = ["tmux", "-f", "/dev/null", "-L", str(conf.tmux_socket)]
+    subprocess.run([*tmux, "new-session", "-d", "-s", "mine", "-n", "notes", "sleep 300"], check=True)
+
+    adopted = cmux("agents", "adopt", "mine:notes")
+
+    assert "is agent mine:notes now" in adopted.stdout
+
+
 def test_columns_in_which_something_stands_are_shown(cmux: Cmux, conf: Settings, start: Start) -> None:
     cmux("agents", "new", "worker-a", "--", "sleep", "300")
     plain = cmux("agents").stdout
@@ -122,6 +144,17 @@ def test_attach_is_one_exact_tmux_command(cmux: Cmux, environ: Mapping[str, str]
 
     assert printed[:4] == ["tmux", "-u", "-L", environ["CMUX_TMUX_SOCKET"]]
     assert "=cmux:" in printed
+
+
+def test_within_tmux_the_view_is_switched_only_where_it_is_that_tmux(cmux: Cmux, conf: Settings) -> None:
+    cmux("agents", "new", "worker-a", "-c", "sleep 300")
+    server = Registry(conf).snapshot().agents["worker-a"]["tmux_server"].partition("@")[0]
+
+    same = answer(cmux("attach", "worker-a", "--json", TMUX=f"/tmp/tmux-0/x,{server},0"))["command"]
+    dead = answer(cmux("attach", "worker-a", "--json", TMUX="/tmp/dead/socket,1,0"))["command"]
+
+    assert "switch-client" in same
+    assert (dead[:4], "attach-session" in dead) == (["env", "-u", "TMUX", "tmux"], True)
 
 
 def test_attach_without_a_session_says_how_to_get_one(cmux: Cmux) -> None:

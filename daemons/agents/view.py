@@ -27,9 +27,12 @@ def view(conf: Settings, snapshot: Snapshot, observation: Seen | Unknown) -> lis
 
 
 def _observed(entry: Mapping[str, Any], sighting: Sighting) -> dict[str, object]:
+    state = told_state(entry, sighting)
+    was_gone = sighting.state == "unknown" and state != "unknown"
+    evidence = f"gone since {entry['missing_since']}" if was_gone else sighting.evidence
     return {
-        "state": told_state(entry, sighting),
-        "evidence": safe(sighting.evidence, one_line=True),
+        "state": state,
+        "evidence": safe(evidence, one_line=True),
         **(_shown(sighting.pane) if sighting.pane else {}),
     }
 
@@ -38,6 +41,8 @@ def told_state(entry: Mapping[str, Any], sighting: Sighting) -> str:
     """`running`, `exited`, `missing`, `stopped` (gone, and meant to be), `unknown`, or `registered` (no window)."""
     if sighting.state in ("gone", "exited") and entry.get("expected") == "stopped":
         return "stopped"
+    if sighting.state == "unknown" and "missing_since" in entry and entry.get("status") in ("missing", "exited"):
+        return str(entry["status"])  # it was proven before: nothing that tmux could say now brings that life back
     return {"gone": "missing", "unwatched": "registered"}.get(sighting.state, sighting.state)
 
 

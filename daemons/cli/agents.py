@@ -86,9 +86,11 @@ def _list(_options: argparse.Namespace, conf: Settings, screen: Screen) -> int:
     if isinstance(observation, Unknown):
         _say_unknown(observation, screen)
     lost = [agent for agent in found if agent.get("permanent") is True and agent["observed"]["state"] in _GONE]
+    unknown = any(agent["observed"]["state"] == "unknown" for agent in found)
     screen.next_steps(
         *((("cmux recover", f"bring back what is permanent: {many(len(lost), 'agent')}"),) if lost else ()),
         ("cmux agents new NAME", "open one"),
+        *((("cmux agents rm NAME", "forget one that will not come back"),) if unknown else ()),
         *((("cmux attach", "go to them"),) if found else ()),
     )
     reason = observation.reason if isinstance(observation, Unknown) else None
@@ -117,7 +119,7 @@ def _show(options: argparse.Namespace, conf: Settings, screen: Screen) -> int:
     for title, fields in (("registered", registered), ("observed", seen)):
         screen.say()
         screen.say(screen.paint(title, "bold"))
-        for name, value in fields.items():
+        for name, value in ((name, value) for name, value in fields.items() if value is not None):
             screen.say(f"  {screen.paint(f'{shown(name):<14}', 'dim')}  {_value(name, value)}")
     screen.answer({"agent": agent})
     return DONE
@@ -181,10 +183,12 @@ def _environment(given: Sequence[str]) -> dict[str, str]:
 
 
 def _adopt(options: argparse.Namespace, conf: Settings, screen: Screen) -> int:
-    entry = agents.adopt_agent(conf, Registry(conf), options.window, name=options.name, created_by="user")
-    screen.say(f"{screen.sign('ok')} window {shown(options.window)} is an agent now, pid {entry['pid']}")
-    screen.next_steps(("cmux agents", "what is known of it"))
-    screen.answer({"entry": entry})
+    registry = Registry(conf)
+    entry = agents.adopt_agent(conf, registry, options.window, name=options.name, created_by="user")
+    agent_id = next(a for a, each in registry.snapshot().agents.items() if each.get("pane_id") == entry["pane_id"])
+    screen.say(f"{screen.sign('ok')} window {shown(options.window)} is agent {shown(agent_id)} now, pid {entry['pid']}")
+    screen.next_steps((f"cmux agents show {shown(agent_id)}", "what is known of it"))
+    screen.answer({"agent_id": agent_id, "entry": entry})
     return DONE
 
 

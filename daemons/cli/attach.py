@@ -50,12 +50,14 @@ def _command(conf: Settings, agent: str | None) -> list[str]:
     session = pane.session if pane else conf.session
     if session not in {other.session for other in seen.panes}:
         raise Refused(f"there is no tmux session {session!r}; open an agent first: cmux agents new NAME", NOT_RUNNING)
-    attach = tmux.attach_command(conf)
-    if settings.child_environment().get("TMUX"):
+    attach = [*tmux.attach_command(conf)[:-1], f"={session}:"]
+    inside = settings.child_environment().get("TMUX", "")
+    if inside.split(",")[1:2] == [str(seen.server_pid)]:
         # tmux refuses to attach inside itself; the view of the client that stands there is switched instead.
-        attach = [*attach[: attach.index("attach-session")], "switch-client", "-t", f"={session}:"]
-    target = f"={session}:"
-    attach[-1] = target
+        attach[attach.index("attach-session")] = "switch-client"
+    elif inside:
+        # Another server, or one that is gone: there is no client of ours whose view could be switched.
+        attach = ["env", "-u", "TMUX", *attach]
     return [*attach, ";", "select-window", "-t", pane.window_id] if pane else attach
 
 

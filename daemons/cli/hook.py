@@ -40,7 +40,10 @@ _WITHIN_S = 5
 # CMUX_HOOK_PID tells the hook whom it speaks for: what calls it is a shell, and it passes over those.
 _SHELL = """if [ -n "$TMUX" ] && [ -z "$CMUX_HOOK_SHELL" ]; then
     CMUX_HOOK_SHELL=$$
-    cmux_hook() { [ "$CMUX_HOOK_SHELL" != $$ ] || CMUX_HOOK_PID=$$ %(hook)s "$1" %(home)s "${CMUX_AGENT_ID:-shell-$CMUX_HOOK_SHELL}"; }
+    cmux_hook() {
+        [ "$CMUX_HOOK_SHELL" = $$ ] || return
+        CMUX_HOOK_PID=$$ %(hook)s "$1" %(home)s "${CMUX_AGENT_ID:-shell-$CMUX_HOOK_SHELL}"
+    }
     cmux_hook start
     if [ -n "$ZSH_VERSION" ]; then
         cmux_hook_prompt() { cmux_hook idle; cmux_hook mail; }

@@ -74,6 +74,7 @@ def _say(done: Sequence[Done], left: Sequence[Done], options: argparse.Namespace
     if not done:
         screen.say("no agent is permanent; `cmux agents new NAME --permanent` makes one that can be brought back")
     elif not opened and not left:
+        screen.say()
         screen.say(f"{screen.sign('ok')} nothing to bring back")
     else:
         verb = "brought back" if options.apply else "would bring back"
