@@ -201,6 +201,45 @@ def test_what_stands_around_an_error_is_masked_before_it_is_cut(watcher, conf, l
     assert "````text" in told
 
 
+def test_an_error_that_is_known_comes_without_the_lines_around_it(watcher, conf, log, mail):
+    write(watcher, log, "INFO a\nERROR broke\nINFO b\n", BEGAN)
+    write(watcher, log, "INFO c\nERROR broke\nINFO d\n", BEGAN + timedelta(minutes=6))
+
+    first, again = (body(conf, message) for message in mail())
+    assert "┊ INFO a\n" in first
+    assert "┊" not in again
+
+
+def test_a_body_says_first_what_it_is_about(watcher, conf, log, mail):
+    write(watcher, log, "ERROR one broke\nERROR two broke, ``` password=hunter22x\n", BEGAN)
+    write(watcher, log, "ERROR one broke\n" * 2, BEGAN + timedelta(minutes=6))
+
+    new, again = (body(conf, message).partition("\n## ")[0] for message in mail())
+    assert (
+        "````text\n"
+        "     1 ×  new    server.log: ERROR one broke\n"
+        "     1 ×  new    server.log: ERROR two broke, ``` password=[masked]\n"
+        "````\n"
+    ) in new
+    assert "```text\n     2 ×  again  server.log: ERROR one broke\n```\n" in again
+
+
+def test_a_body_of_one_error_is_the_error(watcher, conf, log, mail):
+    write(watcher, log, "ERROR one broke\n", BEGAN)
+
+    assert body(conf, mail()[0]).count("ERROR one broke") == 1
+
+
+def test_other_errors_near_by_are_not_shown_again(watcher, conf, log, mail):
+    trace = 'Traceback (most recent call last):\n  File "/a.py", line 3, in f\n    g()\nValueError: bad\n'
+
+    write(watcher, log, f"INFO a\n{trace}INFO b\nERROR one\nINFO c\nERROR two\nINFO d\n", BEGAN)
+
+    told = body(conf, mail()[0]).partition("\n## ")[2]
+    assert [told.count(line) for line in ("ValueError: bad", "ERROR one", "ERROR two", "g()")] == [1, 1, 1, 1]
+    assert [told.count(f"┊ INFO {word}\n") for word in "abcd"] == [1, 2, 2, 1]
+
+
 def test_a_trace_with_lines_of_its_own_above_is_shown_once(watcher, conf, log, mail):
     trace = "/srv/app.js:10\n    throw new TypeError('bad')\n    ^\n\nTypeError: bad\n    at f (/srv/app.js:10:5)\n"
 

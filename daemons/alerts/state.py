@@ -22,13 +22,17 @@ SCHEMA = 1
 
 @dataclass(slots=True)
 class Section:
-    """The part of a body that one alert has: its evidence, as far as *held* goes; *top* says of what kinds it is."""
+    """The part of a body that one alert has: its evidence, as far as *held* goes.
+
+    *gist* says in one line what it is about, *top* of what kinds it is; both are a stranger's text.
+    """
 
     title: str
     count: int
     first: str
     last: str
     held: Held
+    gist: str | None = None
     top: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, object]:
@@ -38,6 +42,7 @@ class Section:
             "first": self.first,
             "last": self.last,
             "held": self.held.to_json(),
+            "gist": self.gist,
             "top": self.top,
         }
 
@@ -45,7 +50,10 @@ class Section:
     def from_json(cls, fields: Mapping[str, object]) -> Section:
         words = {name: str(fields[name]) for name in ("title", "first", "last")}
         top = [str(line) for line in _items(fields.get("top", []))]
-        return cls(count=whole(fields["count"]), held=Held.from_json(mapping(fields["held"])), top=top, **words)
+        gist = optional_text(fields.get("gist"))
+        return cls(
+            count=whole(fields["count"]), held=Held.from_json(mapping(fields["held"])), gist=gist, top=top, **words
+        )
 
 
 @dataclass(slots=True)

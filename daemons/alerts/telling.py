@@ -166,7 +166,15 @@ def _groups(due: Sequence[Due]) -> list[list[Due]]:
 
 def _section(what: What, alert: Alert) -> Section:
     first, last = clock.stamp(alert.first), clock.stamp(alert.last)
-    return Section(words.title_of(what, alert), alert.untold, first, last, replace(alert.held), alert.variety.top())
+    return Section(
+        words.title_of(what, alert),
+        alert.untold,
+        first,
+        last,
+        replace(alert.held),
+        words.brief_of(what, alert),
+        alert.variety.top(),
+    )
 
 
 def _events(group: Sequence[Due]) -> dict[str, dict[str, Any]]:

@@ -20,6 +20,9 @@ AGENT_MISSING = "agent-missing"
 SUBJECT_LIMIT = 400
 BODY_LIMIT_BYTES = 1 << 20
 _NAMES_LIMIT = 200
+_BRIEF_FROM = 2
+_NUMBER = re.compile(r"(?<![A-Za-z\d])(?<!\" )\d+")
+_BRIEF_LINES = 40
 _FILES_NAMED = 100
 _GIST_LIMIT = 200
 _GIST_LOOK = 4_096
@@ -152,6 +155,17 @@ def title_of(what: What, alert: Alert) -> str:
     return text.safe(f"{alert.subject} — {alert.kind} {what}, {count}{storm}", one_line=True)
 
 
+def brief_of(what: What, alert: Alert) -> str | None:
+    """The line that tells of the alert at the top of a body: what happened to it, and its gist, a stranger's text.
+
+    An alert is of all errors that differ in their numbers only; so no number stands there, but a status as `" 500`.
+    """
+    if alert.kind != LOG:
+        return None
+    happened = {"raised": "new", "cleared": "over"}.get(what, "again")
+    return f"{happened:5}  {_NUMBER.sub('#', alert.title)}"
+
+
 # Keeps all that is held of the alert of that number beside the body; the name of the file, or None when it is gone.
 Keep = Callable[[int, Held], str | None]
 
@@ -165,8 +179,8 @@ def body_of(
     """
     total = sum(section.count for section in sections)
     head = f"# {_heading(title)}\n\n- time: {time}\n- count: {total}\n- alerts: {len(sections)}\n\n{_WARNING}"
-    parts = [head]
-    room = BODY_LIMIT_BYTES - len(head.encode()) - 1024
+    parts = [head, _brief(sections)]
+    room = BODY_LIMIT_BYTES - len("".join(parts).encode()) - 1024
     for at, section in enumerate(sections):
         part = _section(at, section, read(section.held), room, keep)
         room -= len(part.encode())
@@ -175,6 +189,16 @@ def body_of(
             break
         parts.append(part)
     return "".join(parts)
+
+
+def _brief(sections: Sequence[Section]) -> str:
+    """What it is about, for who reads no further; nothing where a glance at the evidence says so."""
+    lines = [f"{section.count:6} ×  {section.gist}" for section in sections if section.gist]
+    if not lines or sum(section.count for section in sections) < _BRIEF_FROM:
+        return ""
+    more = [f"… and {len(lines) - _BRIEF_LINES} more"] if len(lines) > _BRIEF_LINES else []
+    shown = "\n".join(lines[:_BRIEF_LINES] + more)
+    return f"\n{text.fence(shown)}\n"
 
 
 def _rest(first: int, sections: Sequence[Section], keep: Keep) -> str:

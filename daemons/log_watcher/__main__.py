@@ -53,7 +53,7 @@ class LogWatcher:
         files.private_dir(conf.markers_dir)
         self._names = Names(conf)
         self._alerts = Alerts(conf, sender=SENDER)
-        self._incidents = Incidents(self._alerts)
+        self._incidents = Incidents(self._alerts, self._patterns)
         self._wakeup = Wakeup(wake)
         self._keeper = Keeper(conf)
         self._logs: dict[str, Log] = {}

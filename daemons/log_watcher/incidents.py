@@ -16,6 +16,7 @@ from daemons.alerts import Alert, Alerts, Occurrence
 from daemons.log_watcher import context
 from daemons.log_watcher.events import Event
 from daemons.log_watcher.generation import Generation
+from daemons.log_watcher.patterns import Patterns
 
 KIND = "log"
 STORM = "storm"
@@ -26,16 +27,17 @@ QUIET_PAUSES = 3
 STORM_KINDS = 30
 STORM_WITHIN = timedelta(minutes=1)
 OPEN_KINDS = 200
-# Of what is told together, so many errors are shown with the lines around them, one of each kind.
+# Of what is told together, so many errors of new kinds are shown with the lines around them, one of each kind.
 CONTEXTS = 20
 
 
 class Incidents:
     """The alerts of all logs of one home."""
 
-    def __init__(self, alerts: Alerts) -> None:
+    def __init__(self, alerts: Alerts, patterns: Patterns) -> None:
         """StorageError when what is open can't be read."""
         self._alerts = alerts
+        self._patterns = patterns
         self._kinds: dict[str, _Kinds] = {}
         for alert in alerts.open():
             if alert.kind == KIND:
@@ -44,13 +46,13 @@ class Incidents:
     def raise_(self, path: str, found: Sequence[tuple[Generation, Event]], now: datetime) -> None:
         """*found* in the log *path*. Durable on return; handed in again, it counts once, whatever it counted as."""
         kinds = self._of(path)
-        kinds.expect({event.fingerprint for _, event in found}, now)
+        new = kinds.expect({event.fingerprint for _, event in found}, now)
         shown: set[str] = set()
         occurrences = []
         for generation, event in found:
             kind = kinds.of(event.fingerprint)
-            is_shown = event.fingerprint not in shown and len(shown) < CONTEXTS
-            shown.add(event.fingerprint)
+            is_shown = event.fingerprint in new and event.fingerprint not in shown and len(shown) < CONTEXTS
+            shown |= {event.fingerprint} if is_shown else set()
             occurrences.append(
                 Occurrence(
                     key=f"{KIND}:{path}:{kind}",
@@ -59,7 +61,7 @@ class Incidents:
                     evidence=text.decode(event.text),
                     source=generation.id,
                     position=event.position,
-                    around=context.around(generation.source, event) if is_shown else ("", ""),
+                    around=context.around(generation.source, event, self._patterns) if is_shown else ("", ""),
                     variant=event.fingerprint if kind == STORM else None,
                 )
             )
@@ -87,19 +89,20 @@ class _Kinds:
         self._path = path
         self._new: deque[datetime] = deque()
 
-    def expect(self, kinds: Iterable[str], now: datetime) -> None:
-        """*kinds* came: those that are new become open, or all of them a storm."""
+    def expect(self, kinds: Iterable[str], now: datetime) -> set[str]:
+        """*kinds* came: those that are new, which are the answer, become open, or all of them a storm."""
         while self._new and not timedelta(0) <= now - self._new[0] < STORM_WITHIN:
             self._new.popleft()
         new = set(kinds) - self.open
         if not new or STORM in self.open:
-            return
+            return new
         if len(self._new) + len(new) > STORM_KINDS or len(self.open) + len(new) > OPEN_KINDS:
             log.warning("log.storm_began", path=self._path, kinds=len(self._new) + len(new))
             self.open.add(STORM)
-            return
+            return new
         self._new.extend([now] * len(new))
         self.open |= new
+        return new
 
     def of(self, kind: str) -> str:
         """What an error of that *kind* counts as."""

@@ -119,6 +119,7 @@ _TOKENS = (
     r"phx_[A-Za-z0-9]{40,}",
     r"fc-[0-9a-f]{32}",
     r"lk_[0-9a-f]{32}",
+    r"[\w-]{2,2048}\.[A-Za-z0-9_-]{6}\.(?=[\w-]*[A-Z])(?=[\w-]*[a-z])[A-Za-z0-9_-]{27}(?![\w-])",
     r"eyJ[\w-]{8,}(?:\.[\w-]{6,}){1,4}\.?",
 )
 # Tokens are found as whole runs of their letters, so that no prefix inside a longer word counts.
@@ -166,7 +167,7 @@ def _tokens(text: str) -> Iterator[Span]:
                 break
 
 
-_CUTS = lazy(r"[:/=.+](?=[\w-]{10})", re.ASCII)
+_CUTS = lazy(r"[:/=.+](?=[\w.-]{10})", re.ASCII)
 
 
 def _token(text: str, start: int, end: int) -> Span | None:

@@ -51,12 +51,13 @@ class Plant:
         self._rotate = MODES[mode]
         self._chance = chance
         self._targets = 0
+        self._is_storm = mode == "storm"
         if mode == "symlink":
             self.switch()
 
     def write(self) -> None:
         """One error among quiet lines, in one write; now and then the line comes in two."""
-        line = b"2026-01-31 10:00:00,000 ERROR drill: number %d failed\n" % self.planted
+        line = b"2026-01-31 10:00:00,000 ERROR drill: number %d failed%s\n" % (self.planted, self._kind())
         quiet = b"2026-01-31 10:00:00,000 INFO drill: fine, no ERROR\n" * self._chance.randrange(3)
         fd = os.open(self.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
@@ -67,6 +68,10 @@ class Plant:
             os.close(fd)
         self.planted += 1
         self.written_bytes += len(quiet) + len(line)
+
+    def _kind(self) -> bytes:
+        """In a storm a word that makes every error one of a kind of its own."""
+        return b" in " + bytes(ord("a") + int(digit) for digit in f"{self.planted:05d}") if self._is_storm else b""
 
     def rotate(self) -> None:
         self._rotate(self)
@@ -143,6 +148,7 @@ MODES: dict[str, Callable[[Plant], None]] = {
     "delete": Plant.delete,
     "truncate": Plant.truncate,
     "symlink": Plant.switch,
+    "storm": Plant.rename,
 }
 
 
