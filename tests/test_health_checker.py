@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from daemons import clock, loop, processes, settings, suite
-from daemons.health_checker.frontend import check, npm, record
+from daemons.health_checker.frontend import check, exchange, npm, record
 from daemons.mailbox import Message
 from daemons.settings import Settings
 from daemons.supervisor import Rpc
@@ -195,6 +195,31 @@ def test_a_dist_that_somebody_else_builds_meanwhile_is_left_to_him(
 
     eventually(lambda: status_of(detail, "frontend")() == "healthy", within_s=30, but=detail)
     assert conf.dist.stat().st_ino == inode
+
+
+def test_a_build_of_the_users_own_is_waited_for(
+    start: Start, conf: Settings, project: Path, detail: Callable[[], Detail]
+) -> None:
+    start("health_checker")
+    eventually(lambda: is_at_rest(detail), within_s=30, but=detail)
+    before = conf.dist.stat().st_ino
+    (project / "src" / "main.js").write_text("console.log('by hand')")
+    (project / "src" / "mode.txt").write_text("slow")
+
+    shutil.rmtree(conf.dist)
+    with subprocess.Popen([npm.locate() or "npm", "run", "build"], cwd=project, stdout=subprocess.DEVNULL) as by_hand:
+        eventually(lambda: "is building it" in evidence(detail), but=detail)
+        assert by_hand.wait(20) == 0
+
+    eventually(lambda: detail()["frontend"]["built"]["by"] == "somebody else", within_s=15, but=detail)
+    assert b"by hand" in b"".join(shown(conf.dist).values())
+    assert conf.dist.stat().st_ino != before
+    assert events(conf).count("frontend.healed") == 1, "nothing was put in the place of what he built"
+    assert not (project / exchange.STAGING).exists()
+
+
+def evidence(detail: Callable[[], Detail]) -> str:
+    return str(detail()["frontend"]["evidence"])
 
 
 def test_another_whole_dist_is_taken_note_of_within_one_interval(

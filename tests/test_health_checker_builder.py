@@ -20,6 +20,7 @@ from daemons.health_checker.frontend.__main__ import Attempt
 from daemons.health_checker.frontend.record import Record
 from daemons.settings import CODE, Settings
 from tests.conftest import eventually
+from tests.drills.frontend import DIES_AT, STEPS
 from tests.site import serving, shown
 
 FIXTURE = Path(__file__).parent / "fixtures" / "frontend"
@@ -239,6 +240,21 @@ def test_one_builder_at_a_time(conf: Settings, project: Path, build: Builder) ->
     assert not conf.dist.exists()
 
 
+def test_of_four_recoveries_at_once_each_is_done_or_refused_and_dist_is_whole(
+    conf: Settings, project: Path, begin: Callable[..., subprocess.Popen[str]]
+) -> None:
+    at_once = [begin("heal") for _ in range(4)]
+    for child in at_once:
+        child.communicate(timeout=50)
+
+    codes = [child.returncode for child in at_once]
+    assert 0 in codes
+    assert set(codes) <= {0, record.EXIT_BUSY}
+    assert is_whole(conf)
+    assert not (project / exchange.STAGING).exists()
+    assert of_attempt(conf) == []
+
+
 def test_what_a_killed_builder_left_is_ended_and_removed_by_the_next(
     conf: Settings, project: Path, build: Builder, begin: Callable[..., subprocess.Popen[str]]
 ) -> None:
@@ -277,17 +293,9 @@ def test_a_kill_at_a_random_moment_leaves_a_whole_dist(
     assert of_attempt(conf) == []
 
 
-DIE_AT = (
-    "import os, sys\nfrom daemons import files\n"
-    "def die(step):\n    if step == sys.argv[1]: os.kill(os.getpid(), 9)\n"
-    "files.reached = die\nfrom daemons.health_checker.frontend import __main__ as builder\n"
-    "sys.exit(builder.main([sys.argv[2]]))\n"
-)
-
-
 def killed_at(point: str, purpose: str, environ: dict[str, str]) -> int:
     """The exit code of a builder that is killed the moment it reaches *point*."""
-    command = [sys.executable, "-c", DIE_AT, point, purpose]
+    command = [sys.executable, "-c", DIES_AT, point, purpose]
     return subprocess.run(command, env=environ, cwd=CODE, capture_output=True, check=False).returncode
 
 
@@ -295,15 +303,13 @@ def test_a_kill_at_every_named_step_leaves_a_whole_dist(
     conf: Settings, project: Path, build: Builder, environ: dict[str, str]
 ) -> None:
     build()
-    steps = "mend copy build exchange synced ready swapped verify keep good ended".split()
-    points = [*(f"frontend.{step}" for step in steps), "exchange.done"]
     codes = {}
 
-    for point in points:
+    for point in STEPS:
         codes[point] = killed_at(point, "rebuild", environ)
         assert is_whole(conf), point
 
-    assert codes == dict.fromkeys(points, -signal.SIGKILL)
+    assert codes == dict.fromkeys(STEPS, -signal.SIGKILL)
     build("recover")
     assert is_whole(conf)
     assert not (project / exchange.STAGING).exists()
