@@ -295,6 +295,20 @@ def test_plan_and_apply_print_the_same_list(conf: Settings, registry: Registry, 
     assert windows(conf) == ["runs", "tests", "web"]
 
 
+def test_after_a_stop_the_next_start_says_what_can_be_brought_back(conf: Settings, cmux: Cmux) -> None:
+    try:
+        assert cmux("start").returncode == 0
+        cmux("agents", "new", "web", "--permanent", "--env", "A=1", "--", *FOREVER)
+        cmux("stop")
+        told = cmux("start").stdout
+        back = cmux("recover", "--apply")
+    finally:
+        cmux("stop")
+
+    assert "bring back 1 permanent agent" in told
+    assert "opened, pid" in back.stdout
+
+
 def test_what_can_not_be_brought_back_is_exit_code_3(conf: Settings, registry: Registry, cmux: Cmux) -> None:
     (conf.home / "api").mkdir()
     permanent(conf, registry, "web", cwd="api")

@@ -31,6 +31,8 @@ Action = Literal["open", "runs", "stopped", "wait", "stuck"]
 # before it opened anything must not keep the next one waiting.
 _POLICY = Policy(first_pause_s=0.0, longest_pause_s=0.0, most_an_hour=5)
 _LOCK_S = 1.0
+# What a stop of the whole suite writes into `ended_by`: nobody wanted this agent gone for itself.
+_WITH_THE_SUITE = "cmux stop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,13 +137,14 @@ def _meant(entry: Mapping[str, Any], sighting: Sighting, observation: Seen | Unk
     pane = sighting.pane
     if sighting.state == "running":
         return "runs", sighting.evidence
-    if entry.get("expected") == "stopped":
+    was_ended_with_the_suite = entry.get("ended_by") == _WITH_THE_SUITE
+    if entry.get("expected") == "stopped" and not was_ended_with_the_suite:
         return "stopped", "it was stopped on purpose"
     if pane is not None and pane.dead_status == 0:
         return "stopped", sighting.evidence  # it did what it was for
     if isinstance(observation, Unknown) and (observation.kind != "no_server" or observation.lost_server):
         return "stuck", observation.reason
-    return "open", sighting.evidence
+    return "open", "it was ended with the suite" if was_ended_with_the_suite else sighting.evidence
 
 
 def _problem(entry: Mapping[str, Any], cwd: str, environment: Mapping[str, str] | None) -> str | None:

@@ -1,4 +1,4 @@
-"""`cmux recover`: bring permanent agents back after a reboot or a lost tmux server, as they were."""
+"""`cmux recover`: bring permanent agents back after a stop, a reboot or a lost tmux server, as they were."""
 
 from __future__ import annotations
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from daemons import start
-from daemons.cli import requirements
+from daemons import agents, start
+from daemons.cli import condition, requirements
 from daemons.cli.command import DEGRADED, DONE, FAILED, TIMED_OUT, positive_seconds
-from daemons.cli.screen import Screen, duration, shown
+from daemons.cli.screen import Screen, duration, many, shown
+from daemons.registry import Registry
 from daemons.settings import Settings
 from daemons.start import Report
 
@@ -52,7 +53,7 @@ def show(report: Report, conf: Settings, screen: Screen) -> None:
         _show_suite(report, conf, screen)
         for lack in lacks:
             screen.say(f"{screen.sign('degraded')} {lack.program} is {lack.found}: {lack.so}; install it: {lack.how}")
-        _show_next(report, screen)
+        _show_next(report, conf, screen)
     screen.answer(
         {
             "outcome": report.outcome,
@@ -87,13 +88,21 @@ def _show_suite(report: Report, conf: Settings, screen: Screen) -> None:
     screen.say(f"page: {report.url}")
 
 
-def _show_next(report: Report, screen: Screen) -> None:
+def _show_next(report: Report, conf: Settings, screen: Screen) -> None:
     if not report.healthy:
         screen.next_steps(("cmux why", "what is not well, since when, the evidence"), ("cmux logs", "what was logged"))
         return
+    lost = _lost(conf)
     screen.next_steps(
+        *((("cmux recover", f"bring back {many(lost, 'permanent agent')}"),) if lost else ()),
         ("cmux agents new NAME", "open an agent in a tmux window"),
         ("cmux status", "what runs and how it is"),
         ("cmux mail tail", "what everybody tells everybody"),
         ("cmux stop", "end all of it, with proof"),
     )
+
+
+def _lost(conf: Settings) -> int:
+    """How many permanent agents are not there and could be: after a stop, a reboot or a lost tmux server."""
+    steps, _ = condition.or_reason(lambda: agents.plan(conf, Registry(conf)))
+    return sum(step.action == "open" for step in steps or ())

@@ -115,6 +115,7 @@ def _incident(entries: Entries, unknown: Mapping[str, Verdict], observation: See
                 f"What is so: {reason}",
                 "Nothing is known about these agents, so none counts as missing and none is removed:",
                 *(f"- {agent_id}: {_process(entries[agent_id])}" for agent_id in unknown),
+                "What will not come back: `cmux recover` opens permanent ones anew, `cmux agents rm NAME` forgets one.",
             ]
         )
 
