@@ -1,9 +1,9 @@
 """Which errors are the same error: a short name that stays when numbers, ids, paths and times change.
 
 From the most to the least telling: the exception's type and its innermost calls; the exception's type and its masked
-message; the masked message. Masking is one pass over the words (measured on 16 labelled sets of logs: group accuracy
-0.87, 3 % of lines in groups that mix kinds; a clustering of the same lines mixes 19 % and renames its groups as it
-learns). A name is computed from the event alone, so it is the same after a restart.
+message; the masked message. Masking is one pass over the words (a test measures it on templates of eleven systems,
+with values made up: group accuracy 0.97, 0.7 % of the lines in groups that mix kinds; a clustering of such lines mixes
+more, and renames its groups as it learns). A name is computed from the event alone, so it is the same after a restart.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from functools import lru_cache
 from daemons.log_watcher import levels, structured, traces
 
 # Part of every fingerprint: a better algorithm gets a new number, and groups made by an old one keep their names.
-VERSION = b"1"
+VERSION = b"2"
 INNERMOST = 5
 MESSAGE_BYTES = 600
 
@@ -25,7 +25,12 @@ _NUMBER = re.compile(rb"\d+")
 _DIGIT = re.compile(rb"\d")
 _PATHLIKE = re.compile(rb"[\w.~-]*/[\w./~%+-]+|\S+@\S+|[\w-]+(?:\.[\w-]+){2,}|0x[0-9a-fA-F]+|\\\\?\w+\\")
 _KEY_VALUE = re.compile(rb"(?P<key>[A-Za-z_][\w.-]*)(?P<sign>=|:=)(?P<value>.*)")
-_QUOTED = re.compile(rb"'[^'\n]{1,200}'|\"[^\"\n]{1,200}\"")
+_QUOTED = re.compile(rb"'[^'\n]{1,200}'|\"(?![A-Z]{3,8} /)[^\"\n]{1,200}\"")
+_FILE = re.compile(
+    rb"[\w-]+\.(?:exe|dll|so|log|txt|conf|cfg|ini|json|ya?ml|xml|csv|tmp|pid|sock|gz|zip|sql|png|jpe?g|pdf)$"
+)
+# What is called a user is one: `invalid user oracle from …`, `opened for user cyrus`, `password for root from …`.
+_NO_USER = {b"unknown", b"is", b"was", b"not", b"has", b"does", b"request", b"input", b"defined", b"interface", b"and"}
 _REQUEST = re.compile(rb"\b([A-Z]{3,8}) (/[^\s?\"]*)")
 _STACK_KEYS = ("exc_info", "exception", "stack", "stack_trace", "stacktrace", "error.stack_trace", "traceback")
 _EDGES = b"()[]{}<>,;:\"'."
@@ -93,17 +98,25 @@ def _bytes(text: str) -> bytes:
 def masked(message: bytes) -> bytes:
     """*message* with what changes from one time to the next as `<*>`: words with a digit, paths, addresses, values."""
     words: list[bytes] = []
-    for word in _QUOTED.sub(_WILD, message[:MESSAGE_BYTES]).split():
-        word = _masked_word(word)
+    split = _QUOTED.sub(_WILD, message[:MESSAGE_BYTES]).split()
+    for place, word in enumerate(split):
+        word = _WILD if _is_user(split, place) else _masked_word(word)
         if not (word == _WILD and words and words[-1] == _WILD):
             words.append(word)
     return b" ".join(words)
+
+
+def _is_user(words: Sequence[bytes], place: int) -> bool:
+    before = words[place - 1] if place else b""
+    if before == b"user":
+        return words[place] not in _NO_USER
+    return before == b"for" and words[place + 1 : place + 2] == [b"from"]
 
 
 def _masked_word(word: bytes) -> bytes:
     pair = _KEY_VALUE.match(word.strip(_EDGES))
     if pair and pair["value"]:
         return pair["key"] + b"=" + _WILD
-    if _DIGIT.search(word) or _PATHLIKE.search(word):
+    if _DIGIT.search(word) or _PATHLIKE.search(word) or _FILE.match(word.strip(_EDGES)):
         return _WILD
     return word
