@@ -15,7 +15,7 @@ import pytest
 
 from daemons import clock, files, processes
 from daemons.clock import Wake
-from daemons.health_checker.frontend import check, copy, exchange, npm, record
+from daemons.health_checker.frontend import building, check, copy, exchange, npm, record
 from daemons.health_checker.frontend.__main__ import Attempt
 from daemons.health_checker.frontend.record import Record
 from daemons.settings import CODE, Settings
@@ -26,6 +26,7 @@ from tests.site import serving, shown
 FIXTURE = Path(__file__).parent / "fixtures" / "frontend"
 
 Builder = Callable[..., subprocess.CompletedProcess[str]]
+Begin = Callable[..., subprocess.Popen[str]]
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def project(conf: Settings) -> Path:
 
 
 @pytest.fixture
-def begin(environ: dict[str, str]) -> Callable[..., subprocess.Popen[str]]:
+def begin(environ: dict[str, str]) -> Begin:
     """Start the builder and leave it running."""
 
     def starter(purpose: str = "heal", **extra: str) -> subprocess.Popen[str]:
@@ -47,7 +48,7 @@ def begin(environ: dict[str, str]) -> Callable[..., subprocess.Popen[str]]:
 
 
 @pytest.fixture
-def build(begin: Callable[..., subprocess.Popen[str]]) -> Builder:
+def build(begin: Begin) -> Builder:
     """Run the builder to its end."""
 
     def runner(purpose: str = "heal", **extra: str) -> subprocess.CompletedProcess[str]:
@@ -206,6 +207,50 @@ def test_a_build_that_hangs_ends_at_its_deadline_with_all_that_it_started(
     assert of_attempt(conf) == []
 
 
+def test_a_build_that_fills_the_disk_is_ended_before_it_is_full(
+    conf: Settings, project: Path, monkeypatch: pytest.MonkeyPatch, environ: dict[str, str]
+) -> None:
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    misbehave(project, "hang")
+    room = iter([4 << 30, 3 << 30, 300 << 20])
+    monkeypatch.setattr(building, "_free_bytes", lambda *_: next(room, 100 << 20))
+    files.private_dir(conf.run_dir)
+
+    attempt = Attempt(conf, "heal", npm.locate(), Wake())
+
+    assert attempt.run() == "failed"
+    assert "100 MiB of room" in attempt.record.reason
+    assert of_attempt(conf) == []
+    assert not any(place.exists() for place in copy.places(conf))
+
+
+def test_node_is_looked_for_where_others_put_it(conf: Settings, project: Path, begin: Begin, tmp_path: Path) -> None:
+    (tmp_path / "npm").symlink_to(os.path.realpath(npm.locate() or ""))
+    node = tmp_path / ".nvm" / "versions" / "node" / "v20.1.0" / "bin" / "node"
+    node.parent.mkdir(parents=True)
+    node.symlink_to(shutil.which("node") or "")
+
+    with begin("heal", PATH=str(tmp_path), HOME=str(tmp_path)) as child:
+        child.communicate(timeout=20)
+
+    assert is_whole(conf), told(conf).output
+
+
+def test_a_missing_node_is_explained() -> None:
+    assert "node is not found" in building._explained("/usr/bin/env: ‘node’: No such file or directory")
+    assert "node is not found" in building._explained("sh: 1: exec: node: not found")
+
+
+@pytest.mark.parametrize("name", ["dist", "src/loop"])
+def test_a_link_to_itself_is_no_hindrance(conf: Settings, project: Path, build: Builder, name: str) -> None:
+    (project / name).symlink_to(Path(name).name)
+
+    assert build().returncode == 0, told(conf).reason
+
+    assert is_whole(conf)
+
+
 def test_what_a_good_build_leaves_running_is_ended(conf: Settings, project: Path, build: Builder) -> None:
     misbehave(project, "leak")
 
@@ -214,9 +259,7 @@ def test_what_a_good_build_leaves_running_is_ended(conf: Settings, project: Path
     assert of_attempt(conf) == []
 
 
-def test_sigterm_ends_it_and_its_tree_and_undoes_what_was_begun(
-    conf: Settings, project: Path, begin: Callable[..., subprocess.Popen[str]]
-) -> None:
+def test_sigterm_ends_it_and_its_tree_and_undoes_what_was_begun(conf: Settings, project: Path, begin: Begin) -> None:
     misbehave(project, "hang")
     with begin() as child:
         eventually(lambda: len(of_attempt(conf)) >= 3, but=lambda: of_attempt(conf))
@@ -241,7 +284,7 @@ def test_one_builder_at_a_time(conf: Settings, project: Path, build: Builder) ->
 
 
 def test_of_four_recoveries_at_once_each_is_done_or_refused_and_dist_is_whole(
-    conf: Settings, project: Path, begin: Callable[..., subprocess.Popen[str]]
+    conf: Settings, project: Path, begin: Begin
 ) -> None:
     at_once = [begin("heal") for _ in range(4)]
     for child in at_once:
@@ -256,7 +299,7 @@ def test_of_four_recoveries_at_once_each_is_done_or_refused_and_dist_is_whole(
 
 
 def test_what_a_killed_builder_left_is_ended_and_removed_by_the_next(
-    conf: Settings, project: Path, build: Builder, begin: Callable[..., subprocess.Popen[str]]
+    conf: Settings, project: Path, build: Builder, begin: Begin
 ) -> None:
     misbehave(project, "hang")
     with begin() as child:
@@ -277,7 +320,7 @@ def _is_zombie(pid: int) -> bool:
 
 
 def test_a_kill_at_a_random_moment_leaves_a_whole_dist(
-    conf: Settings, project: Path, build: Builder, begin: Callable[..., subprocess.Popen[str]]
+    conf: Settings, project: Path, build: Builder, begin: Begin
 ) -> None:
     build()
     chance = random.Random(7)

@@ -170,6 +170,14 @@ def test_a_huge_page_with_its_scripts_at_the_end_is_no_fault(dist: Path) -> None
     assert check.look(dist, PAGE, source).is_whole
 
 
+def test_a_source_that_never_answers_is_not_waited_for(dist: Path) -> None:
+    shutil.rmtree(dist / ".vite")
+    (dist / "index.html").write_text("<p>no script")
+    os.mkfifo(dist.parent / "index.html")
+
+    assert check.look(dist, PAGE, dist.parent / "index.html").is_whole
+
+
 def test_a_checker_sees_a_change_although_it_reads_only_what_changed(dist: Path) -> None:
     checker = check.Checker()
     before = checker.look(dist, PAGE)

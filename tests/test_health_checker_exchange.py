@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from daemons import files
+from daemons.files import StorageError
 from daemons.health_checker.frontend import check, exchange
 from daemons.health_checker.frontend.exchange import Places
 from daemons.settings import CODE, Settings
@@ -103,6 +105,18 @@ def test_a_dist_that_is_a_link_keeps_being_one(conf: Settings, tmp_path: Path) -
     assert conf.dist.is_symlink()
     assert (conf.dist / "assets" / "app-new22222.js").exists()
     assert places.staging.parent == elsewhere.parent
+
+
+def test_a_dist_that_is_a_mount_is_named_as_such(at: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    exchange.make_ready(at)
+
+    def busy(*_: object) -> bool:
+        raise StorageError("exchange", at.ready, OSError(errno.EBUSY, "Device or resource busy"))
+
+    monkeypatch.setattr(files, "exchange", busy)
+
+    with pytest.raises(OSError, match="is a mount of its own"):
+        exchange.publish(at)
 
 
 def test_git_does_not_see_the_staging_folder(at: Places) -> None:

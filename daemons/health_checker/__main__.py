@@ -25,6 +25,7 @@ from daemons.health_checker.frontend.care import Frontend
 from daemons.health_checker.notes import Notes
 from daemons.health_checker.programs import Programs
 from daemons.health_checker.resources import Resources
+from daemons.health_checker.retention import Retention
 from daemons.health_checker.space import Space
 from daemons.settings import Settings, SettingsError
 
@@ -53,6 +54,7 @@ class HealthChecker:
         self._programs = Programs(conf, budget, notes)
         self._space = Space(conf.state)
         self._resources = Resources(conf.services)
+        self._retention = Retention(conf)
         self._frontend = Frontend(conf, budget, notes, wake)
         self.interval_s = conf.health_interval_s
 
@@ -62,6 +64,7 @@ class HealthChecker:
             self._try("programs", lambda: self._programs.look(now))
             self._try("disk", self._space.look)
             self._try("resources", lambda: self._resources.look(self._programs.trees))
+            self._try("retention", lambda: self._retention.look(now))
         self._frontend.cycle(now, ask=is_due and self._can_be_served())
         if is_due:
             self._due_mono = clock.monotonic() + self._ask_every_s()

@@ -113,6 +113,7 @@ FAULTS: dict[str, Plant] = {
     "dist empty": lambda at: [shutil.rmtree(at.dist), at.dist.mkdir()],
     "dist is a file": lambda at: [shutil.rmtree(at.dist), at.dist.write_text("x")],
     "dist is a link to nowhere": lambda at: [shutil.rmtree(at.dist), at.dist.symlink_to("nowhere")],
+    "dist is a link to itself": lambda at: [shutil.rmtree(at.dist), at.dist.symlink_to(at.dist.name)],
     "index missing": lambda at: (at.dist / "index.html").unlink(),
     "index empty": lambda at: (at.dist / "index.html").write_bytes(b""),
     "index cut in the middle of its last tag": lambda at: os.truncate(

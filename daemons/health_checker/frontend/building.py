@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Protocol
@@ -24,7 +26,11 @@ _INSTALL_OPTIONS = (
     "--fetch-retry-mintimeout=1000",
     "--fetch-retry-maxtimeout=10000",
 )
+_NO_NODE = re.compile(r"\bnode\W+(No such file|not found)")
 _OPTIONAL_MISSING = ("optional dependencies", "Cannot find native binding")
+
+MIB = 1 << 20
+KEPT_FREE_BYTES = 256 * MIB
 
 
 class Failed(Exception):
@@ -65,6 +71,7 @@ class Building:
         self._course = course
         self._copy = place
         self._out = out
+        self._free_before = 0
         self.sources: str | None = None
         """The digest of what was built."""
 
@@ -116,7 +123,15 @@ class Building:
             output = "\n".join(part for part in (problem.output, f"$ npm ci\n{run.output}") if part)
             raise Failed(f"{problem}, and `npm ci` ended with code {run.code}", output)
 
+    def _writes_to(self) -> tuple[Path, Path]:
+        return self._copy, self._out.parent
+
+    def _takes_all_room(self) -> bool:
+        """Whether so little is left that the suite could soon keep nothing any more; a disk that was full stays one."""
+        return _free_bytes(*self._writes_to()) < min(KEPT_FREE_BYTES, self._free_before // 2)
+
     def _run_npm(self, *arguments: str) -> npm.Run:
+        self._free_before = _free_bytes(*self._writes_to())
         if self._npm is None:
             raise Failed(f"npm is not installed; {npm.advice()}")
         run = npm.run(
@@ -125,12 +140,21 @@ class Building:
             cwd=self._copy,
             attempt=self._course.attempt,
             deadline_mono=self._course.deadline_mono,
-            stop=lambda: self._course.stop_requested,
+            stop=lambda: self._course.stop_requested or self._takes_all_room(),
         )
+        if run.why == "cancelled" and not self._course.stop_requested:
+            left = f"{_free_bytes(*self._writes_to()) // MIB} MiB of room"
+            raise Failed(f"`npm {arguments[0]}` was ended because it left no more than {left} on the disk", run.output)
         if run.why == "timed out":
             raise Failed(f"`npm {arguments[0]}` did not end within {self._conf.build_timeout_s:g} s", run.output)
         self._course.carry_on()
         return run
+
+
+def _free_bytes(*folders: Path) -> int:
+    """The room on the fullest of the disks that *folders* lie on."""
+    found = [os.statvfs(folder) for folder in folders]
+    return min(each.f_bavail * each.f_frsize for each in found)
 
 
 def lock_of(folder: Path) -> Path | None:
@@ -152,6 +176,8 @@ def _lists_packages(lock: Path) -> bool:
 
 def _explained(output: str) -> str:
     """What npm's own words mean, where they say it badly."""
+    if _NO_NODE.search(output):
+        return f": node is not found; {npm.advice()}"
     if any(words in output for words in _OPTIONAL_MISSING):
         return (
             ": the packages for this machine's kind of processor are not installed, perhaps because package-lock.json "

@@ -113,7 +113,7 @@ class Checker:
 
     def _source_has_script(self, page_url: str) -> bool:
         try:
-            html = self._source.read_bytes() if self._source else b""
+            html = _read(self._source.parent, self._source.name) if self._source else b""
         except OSError:
             return False  # no page of its own: nothing to compare with
         return _has_script(assets.of_page(html, page_url).assets)

@@ -86,12 +86,12 @@ class _Copy:
         in_modules = os.path.basename(os.path.dirname(entry.path)) == MODULES
         if in_modules and entry.name.startswith(".") and entry.name not in _KEPT_DOTS:
             return True
-        return os.path.realpath(entry.path) in self._leave_out if entry.is_dir() else False
+        return os.path.realpath(entry.path) in self._leave_out if _is_dir(entry) else False
 
     def _entry(self, entry: os.DirEntry[str], target: Path, take: Callable[[Path, Path], None]) -> None:
         source = Path(entry.path)
         try:
-            if entry.name == MODULES and entry.is_dir():
+            if entry.name == MODULES and _is_dir(entry):
                 self.folder(Path(os.path.realpath(source)), target, _linked)
             elif entry.is_symlink():
                 self._link(source, target)
@@ -107,6 +107,13 @@ class _Copy:
         named = os.readlink(source)
         inside = Path(os.path.realpath(source)).is_relative_to(self._source)
         os.symlink(named if inside and not os.path.isabs(named) else os.path.realpath(source), target)
+
+
+def _is_dir(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False  # a link to itself
 
 
 def _copied(source: Path, target: Path) -> None:

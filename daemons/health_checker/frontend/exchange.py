@@ -12,6 +12,7 @@ it hasn't, two renames with some microseconds without a `dist` between them; a c
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from contextlib import suppress
@@ -105,9 +106,12 @@ def _swap_once(at: Places) -> How:
             return "exchanged"
         return _swap_in_two_steps(at)
     except OSError as cause:
-        if os.path.lexists(at.dist) == there:
-            raise
-        raise _Otherwise from cause
+        if os.path.lexists(at.dist) != there:
+            raise _Otherwise from cause
+        if cause.errno == errno.EBUSY:
+            advice = f"{at.dist} is a mount of its own, which nothing can take the place of: mount the folder above it"
+            raise OSError(errno.EBUSY, advice) from cause
+        raise
 
 
 class _Otherwise(Exception):

@@ -71,7 +71,7 @@ def environment(npm: Path, attempt: str) -> dict[str, str]:
     """What npm and all that it runs get to see. Marked, so that whatever survives its builder is found again."""
     own = settings.child_environment()
     passed = {name: value for name, value in own.items() if _is_passed_on(name)}
-    path = os.pathsep.join([str(npm.parent), passed.get("PATH", os.defpath)])
+    path = os.pathsep.join([str(npm.parent), passed.get("PATH", os.defpath), *_other_places()])
     return passed | {"PATH": path, "CI": "1", "NO_COLOR": "1", "TERM": "dumb", "npm_config_update_notifier": "false",
                      ATTEMPT: attempt}  # fmt: skip
 
