@@ -104,6 +104,7 @@ def test_what_needs_a_door_stands_behind_it() -> None:
 
 # Where a fault of any kind must not spread, and why.
 CATCH_ALL = {
+    "daemons/api/commits.py",  # all requests that wait for a change hear of it, and the next change is made
     "daemons/loop.py",  # a bad cycle is logged, and the next one runs
     "daemons/registry/store.py",  # one edit of a batch fails alone
 }
