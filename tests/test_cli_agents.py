@@ -71,6 +71,18 @@ def test_who_was_known_to_be_gone_stays_so_when_tmux_is_lost(cmux: Cmux, conf: S
     assert "cmux agents rm NAME" in shown
 
 
+def test_one_that_has_frozen_is_not_listed_as_running(cmux: Cmux, conf: Settings, start: Start) -> None:
+    cmux("agents", "new", "frozen", "--", "sleep", "300")
+    Registry(conf).update("frozen", {"ttl": 0.1})
+    start("registry_service", CMUX_AGENTS_INTERVAL="0.2")
+    eventually(lambda: agents.last_observed(conf).get("frozen", {}).get("state") == "stale", 20)
+
+    shown = cmux("agents").stdout
+
+    assert agents_of(cmux)["frozen"]["state"] == "stale"
+    assert "neither heartbeat nor output since" in shown
+
+
 def test_an_adopted_window_is_called_by_its_id(cmux: Cmux, conf: Settings) -> None:
     tmux = ["tmux", "-f", "/dev/null", "-L", str(conf.tmux_socket)]
     subprocess.run([*tmux, "new-session", "-d", "-s", "mine", "-n", "notes", "sleep 300"], check=True)

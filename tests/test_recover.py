@@ -164,6 +164,8 @@ def test_what_can_not_be_as_it_was_is_told(conf: Settings, registry: Registry) -
     registry.unregister("user")
     agents.adopt_agent(conf, registry, "cmux:user")
     registry.update("user", {"permanent": True})
+    permanent(conf, registry, "strange")
+    registry.update("strange", {"command": {"rm": "-rf"}})
     (conf.home / "api").rmdir()
     for file in (conf.state / "environments").iterdir():
         file.write_text("{")
@@ -171,10 +173,13 @@ def test_what_can_not_be_as_it_was_is_told(conf: Settings, registry: Registry) -
 
     steps = planned(conf, registry)
 
-    assert {name: step.action for name, step in steps.items()} == dict.fromkeys(("homeless", "spoilt", "user"), "stuck")
+    assert {name: step.action for name, step in steps.items()} == dict.fromkeys(
+        ("homeless", "spoilt", "strange", "user"), "stuck"
+    )
     assert "api is not there" in steps["homeless"].reason
     assert "environment" in steps["spoilt"].reason
     assert "its command is not known" in steps["user"].reason
+    assert "its command is not known" in steps["strange"].reason
 
 
 def test_one_that_ends_again_and_again_is_not_brought_back_for_ever(conf: Settings, registry: Registry) -> None:

@@ -24,9 +24,12 @@ def known(conf: Settings, snapshot: Snapshot, observation: Seen | Unknown) -> li
     found = view(conf, snapshot, observation)
     for agent in found:
         agent_id, seen = agent["agent_id"], agent["observed"]
-        seen |= {name: value for name, value in measured.get(agent_id, {}).items() if name in _MEASURED}
+        told = measured.get(agent_id, {})
+        seen |= {name: value for name, value in told.items() if name in _MEASURED}
+        if told.get("state") == "stale" and seen["state"] in ("running", "registered"):
+            seen |= {"state": "stale", "evidence": told.get("evidence", "")}  # only who watches it all the time knows
         age_s = _age_s(seen.get("pid") or agent.get("pid"), agent.get("pid_started"))
-        if age_s is not None and seen["state"] == "running":
+        if age_s is not None:
             seen["age_s"] = round(age_s, 1)
         if agent_id in beats:
             agent["heartbeat"] = beats[agent_id]

@@ -164,7 +164,9 @@ def _problem(entry: Mapping[str, Any], cwd: str, environment: Mapping[str, str] 
 
 def _is_ours(entry: Mapping[str, Any]) -> bool:
     # Without a command it runs the default shell, if it was us who opened its window.
-    return "command" in entry or ("pane_id" in entry and "cwd" in entry and entry.get("adopted") is not True)
+    if "command" in entry:
+        return _command(entry) is not None
+    return "pane_id" in entry and "cwd" in entry and entry.get("adopted") is not True
 
 
 def _command(entry: Mapping[str, Any]) -> str | tuple[str, ...] | None:

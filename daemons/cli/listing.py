@@ -73,10 +73,10 @@ def _mail(agent: Agent, _now: datetime) -> str:
 
 
 def _runs(agent: Agent, _now: datetime) -> str:
+    """What runs in its window; of those that are not well, why."""
     seen = agent["observed"]
-    return shown(
-        seen.get("running") or (seen["evidence"] if seen["state"] not in ("running", "registered") else NOTHING)
-    )
+    is_well = seen["state"] in ("running", "registered")
+    return shown(seen.get("running") or NOTHING) if is_well else shown(seen["evidence"])
 
 
 def _since(stamp: object, now: datetime) -> str:
