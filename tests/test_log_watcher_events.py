@@ -54,6 +54,63 @@ def read_in_blocks(log: bytes, patterns: Patterns, block_bytes: int) -> list[tup
     return [(event.position, event.lines) for event in told]
 
 
+TRACES = [corpus for corpus in log_corpus.all_of_them() if corpus.name.startswith("traces-")]
+OTHERS = (
+    b"2026-01-31 10:00:00,123 INFO other: served 12 pages",
+    b'10.0.0.9 - - [31/Jan/2026:10:00:00 +0000] "GET /x HTTP/1.1" 200 5 "-" "curl"',
+    b'{"level":"info","msg":"served"}',
+)
+IN_FRONT = (b"web-1  | ", b"Jan 31 10:00:00 web-1 app[4711]: ", b"2026-01-31T10:00:00.123456789Z stderr F ")
+# Of all ways of being written, so many must leave the trace whole. Node prints a trace in one piece, and its first
+# lines look like nothing; chained traces of Python's end twice.
+LEAST_WHOLE = {"go": 1.0, "java": 1.0, "node": 0.5, "python": 0.8, "rust": 1.0}
+
+
+@pytest.mark.parametrize("corpus", TRACES, ids=lambda corpus: corpus.name)
+def test_real_traces_are_kept_whole_however_they_are_written(patterns, corpus, capsys):
+    """Alone, with lines of other processes in between, and behind what containers and syslog put in front."""
+    kind = corpus.name.removeprefix("traces-").removesuffix(".txt")
+    alone = [_is_whole(lines, lines, patterns) for lines in corpus.errors.values()]
+    between = [
+        _is_whole(_with_others(lines, other), lines, patterns) for lines in corpus.errors.values() for other in OTHERS
+    ]
+    behind = [
+        _is_whole([front + line for line in lines], [front + line for line in lines], patterns)
+        for lines in corpus.errors.values()
+        for front in IN_FRONT
+    ]
+
+    with capsys.disabled():
+        told = [f"{sum(kept)} of {len(kept)}" for kept in (alone, between, behind)]
+        print(
+            f"\n{kind}: whole alone {told[0]}, with lines of others inside {told[1]}, behind a prefix {told[2]}",
+            end=" ",
+        )
+    assert all(alone)
+    assert sum(between + behind) >= LEAST_WHOLE[kind] * len(between + behind)
+
+
+def test_there_are_enough_real_traces():
+    assert sum(len(corpus.errors) for corpus in TRACES) >= 40
+
+
+def _with_others(lines: tuple[bytes, ...], other: bytes) -> list[bytes]:
+    written = []
+    for number, line in enumerate(lines, 1):
+        written += [line, other] if number % 3 == 0 else [line]
+    return [*written, other]
+
+
+def _is_whole(written, lines, patterns) -> bool:
+    told = events.scan(b"\n".join(written) + b"\n", patterns).events
+    return len(told) == 1 and _said(told[0].lines) == _said(lines)
+
+
+def _said(lines) -> list[bytes]:
+    """What stands in *lines*, without blank ones."""
+    return [line for line in lines if line.strip() and line not in IN_FRONT]
+
+
 LINES = st.sampled_from(
     [
         b"2026-01-31 10:00:00 INFO quiet", b"plain", b"", b"    indented", b"ERROR: x", b"2026-01-31 10:00:00 ERROR y",

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from daemons.log_watcher import fingerprint, levels, traces
+from daemons.log_watcher import fingerprint, levels, prefixes, traces
 from daemons.log_watcher.known import DIGITS, Known
 from daemons.log_watcher.patterns import Judgement, Patterns, Why
 from daemons.log_watcher.record import Record
@@ -154,8 +154,8 @@ def _learn(patterns: Patterns, event: Event, found: _Found, text: bytes, told_at
 def _event(record: Record, found: _Found, offset: int) -> Event:
     judgement = found.judgement
     status = judgement.head.status if judgement.why == "access" else None
-    lines = record.lines
-    return Event(offset + found.start, judgement.why, lines, fingerprint.of(found.line, lines, status))
+    name = fingerprint.of(found.line, record.bare_lines, status)
+    return Event(offset + found.start, judgement.why, record.lines, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +199,7 @@ def _lines(window: bytes, position: int, end: int) -> Iterator[tuple[int, bytes,
 
 def _preamble(window: bytes, found: _Found, *, floor: int) -> bytes:
     """The bytes of the lines above *found* that belong to its trace, if any."""
-    if found.judgement.head.starts_record:
+    if found.judgement.head.starts_record and prefixes.split(found.line)[0] is None:
         return b""
     start = _preamble_start(window, floor, found.start)
     return window[start : found.start]
@@ -217,6 +217,6 @@ def _preamble_start(window: bytes, floor: int, end: int) -> int:
             break
         start = max(window.rfind(b"\n", floor, start - 1) + 1, floor)
         line = window[start : window.index(b"\n", start)].removesuffix(b"\r")
-        if traces.is_preamble(line):
+        if traces.is_preamble(prefixes.split(line)[1]):
             return start
     return end

@@ -17,7 +17,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from daemons.log_watcher import engine, failures, gate, levels, traces, words
+from daemons.log_watcher import engine, failures, gate, levels, prefixes, traces, words
 from daemons.log_watcher.known import Known
 from daemons.log_watcher.levels import Head
 from daemons.log_watcher.scanner import Scanner
@@ -94,7 +94,8 @@ class Patterns:
         if head.level is not None:
             return self._despite_level(line, head.level)
         plain = levels.ANSI.sub(b"", line) if b"\x1b" in line else line
-        if traces.is_head(plain) or (head.starts_record and traces.is_head(head.message)):
+        bare = prefixes.split(plain)[1]
+        if traces.is_head(bare) or (head.starts_record and traces.is_head(head.message)):
             return "" if self.is_ignored(line) else "trace"
         return "pattern" if self._tells_failure(plain, head) or self._found(plain) else ""
 

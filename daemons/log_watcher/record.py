@@ -8,7 +8,7 @@ record starts alone 2, by the usual rules of log shippers 1.)
 
 from __future__ import annotations
 
-from daemons.log_watcher import traces
+from daemons.log_watcher import prefixes, traces
 from daemons.log_watcher.patterns import Judgement, Patterns
 from daemons.log_watcher.traces import Shape
 
@@ -34,11 +34,12 @@ class Record:
         self.closed = False
         self._first = [*above, line]
         self._last: list[bytes] = []
+        self._prefix, bare = prefixes.split(line)
         self._left_out = 0
         self._bytes = len(line)
         self._count = 1
         self._blanks = 0
-        self._foreign = 0
+        self._foreign = self._foreign_in_a_row = 0
         # A record that may go on below: not a JSON object, not a line of an access log.
         self._structured = judgement.head.starts_record and judgement.why != "access" and line[:1] != b"{"
         self._in_trace = bool(above)  # frames, or a trace's head, have been seen
@@ -49,12 +50,17 @@ class Record:
         self._plain_allowed = 0  # so many lines without any shape belong here, also after a blank one
         self._plain = 0  # so many of them in a row have been taken
         self._in_message = False  # the last line was part of a message, not of the code's way there
-        self._note(line, traces.shape(line))
+        self._note(bare, traces.shape(bare))
 
     @property
     def lines(self) -> tuple[bytes, ...]:
         left_out = (b"[... %d lines left out ...]" % self._left_out,) if self._left_out else ()
         return (*self._first, *left_out, *self._last)
+
+    @property
+    def bare_lines(self) -> tuple[bytes, ...]:
+        """The lines without what a container's runtime or syslog wrote in front of them."""
+        return self.lines if self._prefix is None else tuple(prefixes.split(line)[1] for line in self.lines)
 
     @property
     def lacks_its_end(self) -> bool:
@@ -67,20 +73,30 @@ class Record:
 
     def is_ignored(self, patterns: Patterns) -> bool:
         """Whether the user's ignore patterns find the line that names the exception. Frames don't count."""
-        named = [line for line in self.lines if traces.exception_type(line)]
+        named = [line for line in self.bare_lines if traces.exception_type(line)]
         return self._in_trace and any(patterns.is_ignored(line) for line in named[-1:])
 
     def take(self, line: bytes, patterns: Patterns) -> bool:
         """Add *line* (True), step over it, or close: then it is not part of this event and may begin another."""
-        shape = traces.shape(line)
+        prefix, bare = (None, line) if self._prefix is None else prefixes.split(line)
+        shape = traces.shape(bare)
         if self._bytes > LIMIT_BYTES or self._count >= LIMIT_LINES:
             self.closed = True
+        elif prefix != self._prefix or self._is_record_of_its_own(bare, shape):
+            self._other(patterns.judge_following(line))
         elif shape == "blank":
             self._blanks += 1
-        elif self._belongs(line, shape, patterns):
-            self._keep(line, shape)
+        elif self._belongs(bare, shape, patterns):
+            self._keep(line, bare, shape)
             return True
         return False
+
+    def _is_record_of_its_own(self, bare: bytes, shape: Shape) -> bool:
+        """Whether a line that has a time in front, as all have, is more than a piece of a trace."""
+        if self._prefix is None or not self._prefix.is_timed or shape != "plain":
+            return False
+        is_expected = self._python_frames or self._plain_allowed or self._in_message or traces.is_piece(bare)
+        return not (self._in_trace and is_expected)
 
     def _belongs(self, line: bytes, shape: Shape, patterns: Patterns) -> bool:
         if shape == "frame" or (shape == "chain" and self._in_trace):
@@ -88,6 +104,8 @@ class Record:
         if shape == "head" and line[:1] in (b" ", b"|") and not self._foreign:
             return True  # the parts of an exception group
         if shape == "indented" and (not self._foreign or self._python_frames):
+            return True
+        if self._foreign and self._goes_on_behind_others(line, shape):
             return True
         judgement = patterns.judge_following(line)
         if judgement.head.starts_record or (self._foreign and not self._python_frames):
@@ -98,11 +116,18 @@ class Record:
         self.closed = True
         return False
 
+    def _goes_on_behind_others(self, line: bytes, shape: Shape) -> bool:
+        """Whether *line*, which follows lines of others, is unmistakably a piece of this trace."""
+        if self._chained and shape in ("head", "lead", "exception"):
+            return True
+        return self._in_trace and not self._exception_ended and traces.is_piece(line)
+
     def _other(self, judgement: Judgement) -> None:
         """A line of somebody else's: an error of its own ends this event, anything else only after a while."""
         limit = FOREIGN_INSIDE if self._python_frames else FOREIGN_AFTER if self.lacks_its_end else 0
         self._foreign += 1
-        self.closed = bool(judgement.why) or self._foreign > limit
+        self._foreign_in_a_row += 1
+        self.closed = bool(judgement.why) or self._foreign_in_a_row > limit
 
     def _fits(self, line: bytes, shape: Shape, judgement: Judgement) -> bool:
         """Whether an unindented line without a record's beginning goes on with this event."""
@@ -118,12 +143,12 @@ class Record:
         goes_on = self._in_trace and self._in_message and not self._blanks and self._plain < PLAIN_LINES
         return (self._structured or goes_on) and not judgement.why
 
-    def _keep(self, line: bytes, shape: Shape) -> None:
+    def _keep(self, line: bytes, bare: bytes, shape: Shape) -> None:
         for _ in range(self._blanks):
             self._append(b"")
-        self._blanks = 0
+        self._blanks = self._foreign_in_a_row = 0
         self._append(line)
-        self._note(line, shape)
+        self._note(bare, shape)
 
     def _append(self, line: bytes) -> None:
         self._count += 1

@@ -122,6 +122,21 @@ def is_go_call(line: bytes) -> bool:
     return bool(_GO_CALL.match(line[:SHAPE_BYTES]))
 
 
+# Go's places and calls; what Node tells of an error; the sides of an assertion of Rust's; the last lines of all.
+_PIECE = re.compile(
+    rb"\t\S{1,300}:\d+(?: \+0x[0-9a-f]+)?$|goroutine \d+ |created by \S"
+    rb"|  +(?:errno|code|syscall|path|address|port|cause|requireStack|generatedMessage|actual|expected|operator)\W"
+    rb"|  +(?:left|right): |    at |  \[?(?:errors|cause)\]?: |[}\])]+,?;?$|Node\.js v\d|Require stack:|- /\S+$"
+    rb"|exit status \d+$|note: |\s+\.\.\. \d+ |assertion [`']left"
+)
+
+
+def is_piece(line: bytes) -> bool:
+    """Whether *line* is part of some trace, whoever wrote the line before it."""
+    start = line[:SHAPE_BYTES]
+    return bool(_PIECE.match(start)) or is_go_call(start)
+
+
 def exception_type(line: bytes) -> bytes | None:
     """The exception's name in `pkg.ValueError: text`, without its package; None when *line* names none."""
     line = line[:SHAPE_BYTES].removeprefix(b"Caused by: ").removeprefix(b'Exception in thread "main" ').lstrip(b" |")
