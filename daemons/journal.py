@@ -4,27 +4,40 @@
     .cmux/journal/2026-01-31/attachments/log-alert-185400-….md   bodies
 
 The day is the UTC day of the event, not of the writing: an entry that is handed in again after a crash is looked for
-where it would stand.
+where it would stand. Whole days are removed, never parts of one: what the journal says of a day, it says whole.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import secrets
+import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from daemons import clock, files, lines, text
+from daemons.files import StorageError
 from daemons.lines import LineFile
 from daemons.settings import Settings
 
 TEXT_LIMIT = 8192
 _DEPTH_LIMIT = 8
 _EVENTS = "events.jsonl"
+_REMOVED = ".removed-"
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,60}")
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """One day of the journal: its date, and how many bytes lie there."""
+
+    name: str
+    size: int
 
 
 class Journal:
@@ -76,6 +89,31 @@ class Journal:
                     entry = _parsed(line.raw)
                     if entry is not None:
                         yield entry
+
+    # -- days ---------------------------------------------------------------------------------------------------------
+
+    def days(self) -> list[Day]:
+        """All days that are kept, oldest first."""
+        names = sorted(path.name for path in self._folder.glob("*") if _DAY.fullmatch(path.name))
+        return [Day(name, _size_of(self._folder / name)) for name in names]
+
+    def remove(self, day: Day, reason: str) -> None:
+        """Remove *day* with its bodies, and record that. LockBusy or StorageError: it is there as it was.
+
+        Recorded first: a day that is missing is accounted for, and one that was recorded and is there after all goes
+        the next time. Renamed under the lock, so that nobody is about to write there.
+        """
+        self.record("journal.day_removed", reason=reason, day=day.name, bytes=day.size)
+        with files.lock(self._folder / "lock"):
+            try:
+                os.rename(self._folder / day.name, self._folder / f"{_REMOVED}{day.name}-{secrets.token_hex(4)}")
+            except FileNotFoundError:
+                return
+            except OSError as cause:
+                raise StorageError("remove", self._folder / day.name, cause) from cause
+            files.reached("journal.day_renamed")
+        for left in self._folder.glob(f"{_REMOVED}*"):  # also what a killed removal left
+            shutil.rmtree(left, ignore_errors=True)
 
     def _file(self, at: datetime) -> LineFile:
         return LineFile(self._day(at) / _EVENTS, self._folder / "lock")
@@ -130,6 +168,18 @@ def _has_entry(path: Path, entry_id: str, since: int) -> bool:
                 lines.make_durable(path, line)
                 return True
         return False
+
+
+def _size_of(folder: Path) -> int:
+    """How many bytes lie in *folder* and the folders in it. What goes meanwhile counts nothing."""
+    size = 0
+    for path, _, names in os.walk(folder):
+        for name in names:
+            try:
+                size += os.lstat(os.path.join(path, name)).st_size
+            except FileNotFoundError:
+                continue
+    return size
 
 
 def _parsed(raw: bytes) -> dict[str, object] | None:

@@ -79,6 +79,8 @@ class Settings:
     agents_interval_s: float
     agent_settle_s: float
     missing_grace_s: float
+    journal_days: int
+    journal_bytes: int
     agent_memory_bytes: int | None
     agent_cores: float | None
     deliver: bool
@@ -177,6 +179,8 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         agents_interval_s=conf.get("CMUX_AGENTS_INTERVAL", "2", _seconds),
         agent_settle_s=conf.get("CMUX_AGENT_SETTLE", "10", _seconds_or_none),
         missing_grace_s=conf.get("CMUX_MISSING_GRACE", "86400", _seconds),
+        journal_days=conf.get("CMUX_JOURNAL_DAYS", "90", _days),
+        journal_bytes=conf.get("CMUX_JOURNAL_SIZE", "2G", _amount),
         agent_memory_bytes=conf.get("CMUX_AGENT_MEMORY", "4G", _optional(_amount)),
         agent_cores=conf.get("CMUX_AGENT_CPU", "", _optional(_cores)),
         deliver=conf.get("CMUX_DELIVER", "no", _yes_no),
@@ -416,10 +420,16 @@ def _loopback_url(raw: str) -> str:
     return raw
 
 
+def _days(raw: str) -> int:
+    if not re.fullmatch(r"\d{1,5}", raw, re.ASCII) or not int(raw):
+        raise ValueError("a whole number of days, 1 or more")
+    return int(raw)
+
+
 def _amount(raw: str) -> int:
     found = re.fullmatch(r"(\d{1,9})([KMGT])", raw, re.ASCII)
     if not found or not int(found[1]):
-        raise ValueError("an amount of memory such as 500M or 2G")
+        raise ValueError("an amount of bytes such as 500M or 2G")
     return int(found[1]) << {"K": 10, "M": 20, "G": 30, "T": 40}[found[2]]
 
 

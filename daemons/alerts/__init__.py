@@ -3,6 +3,18 @@
 
 from daemons.alerts.model import Alert, Occurrence
 from daemons.alerts.mutes import Mute, Mutes, mute, unmute
-from daemons.alerts.sender import Alerts, acknowledge, all_open, claims
+from daemons.alerts.sender import Alerts, acknowledge, all_open, claims, needed_days
 
-__all__ = ["Alert", "Alerts", "Mute", "Mutes", "Occurrence", "acknowledge", "all_open", "claims", "mute", "unmute"]
+__all__ = [
+    "Alert",
+    "Alerts",
+    "Mute",
+    "Mutes",
+    "Occurrence",
+    "acknowledge",
+    "all_open",
+    "claims",
+    "mute",
+    "needed_days",
+    "unmute",
+]

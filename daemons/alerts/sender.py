@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
@@ -328,3 +328,17 @@ def all_open(conf: Settings) -> list[Alert]:
         except ValueError as wrong:
             log.warning("alerts.state_unreadable", file=str(path), reason=str(wrong))
     return sorted(found, key=lambda alert: alert.first)
+
+
+def needed_days(conf: Settings) -> set[str]:
+    """The days of the journal that something still points to: bodies of open alerts, and what waits to be sent.
+
+    StorageError, or a ValueError that says why, when that cannot be read: then all of them are.
+    """
+    moments: list[datetime] = []
+    for path in sorted(conf.alerts_dir.glob("*.json")):
+        raw = files.read(path, limit_bytes=STATE_LIMIT_BYTES)
+        state = SenderState() if raw is None else SenderState.from_bytes(raw)
+        moments += [outgoing.at for outgoing in state.outbox]
+        moments += [moment for alert in _open(state) for moment in (alert.first, alert.last, alert.told_at) if moment]
+    return {moment.astimezone(UTC).strftime("%Y-%m-%d") for moment in moments}
