@@ -315,17 +315,17 @@ def test_two_rotations_between_two_looks_lose_nothing(watcher, log, how):
 @pytest.mark.parametrize("how", ROTATIONS)
 @pytest.mark.parametrize("times", [1, 2, 3])
 def test_rotations_while_no_watcher_runs_lose_nothing_and_repeat_nothing(watcher, log, how, times):
-    append(log, FILLER + "ERROR: 0\n")
+    append(log, FILLER + "ERROR: round 0\n")
     watcher.settle()
     watcher.kill()
 
     append(log, "ERROR: unread\n")
     for number in range(1, times + 1):
         how(log)
-        append(log, f"ERROR: {number}\n" + FILLER)
+        append(log, f"ERROR: round {number}\n" + FILLER)
 
     watcher.settle()
-    assert sorted(watcher.texts) == sorted([f"ERROR: {n}" for n in range(times + 1)] + ["ERROR: unread"])
+    assert sorted(watcher.texts) == sorted([f"ERROR: round {n}" for n in range(times + 1)] + ["ERROR: unread"])
     assert watcher.repeated == 0
 
 

@@ -173,9 +173,7 @@ def _findings(condition: Condition) -> Iterator[Finding]:
 def _about_the_unproven(condition: Condition) -> Iterator[Finding]:
     if condition.unproven:
         what = "a supervisord runs here that is not known to be this suite's"
-        yield Finding(
-            "bad", what, condition.unproven, "ask again in 10 s: a suite writes a lost record anew"
-        )
+        yield Finding("bad", what, condition.unproven, "ask again in 10 s: a suite writes a lost record anew")
 
 
 def _about(program: Program, now: datetime) -> Iterator[Finding]:

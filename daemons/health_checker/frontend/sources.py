@@ -18,9 +18,9 @@ from daemons.health_checker.frontend.signature import Signature
 LIMIT_FILES = 5_000
 _READ_BYTES = 16 << 20
 _NO_SOURCES = {"node_modules", "coverage", "__pycache__", "test-results", "playwright-report"}
-_NO_SOURCE_ENDS = (".DS_Store", ".log", ".tmp", ".swp", "~", ".tsbuildinfo")
 # Where packages come from changes nothing that is built of them.
-_NO_SOURCE_ENDS += (".npmrc", ".gitignore", ".gitattributes", ".editorconfig")
+_OF_TOOLS = (".npmrc", ".gitignore", ".gitattributes", ".editorconfig")
+_NO_SOURCE_ENDS = (".DS_Store", ".log", ".tmp", ".swp", "~", ".tsbuildinfo", *_OF_TOOLS)
 
 _TEXTS = tuple(".js .mjs .cjs .jsx .ts .mts .cts .tsx .vue .svelte .astro .css .scss .sass .less .html .json".split())
 _LOCKS = {"package-lock.json", "npm-shrinkwrap.json"}
