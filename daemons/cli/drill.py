@@ -49,7 +49,8 @@ DRILLS = {
     "programs": Drill(1, 40, "a shell, sqlite3 and Claude Code (or node), one killed in its work"),
     "agents": Drill(10, 8, "lives of agents in a real tmux, in any order"),
     "exchanges": Drill(50, 0.3, "page loads while the frontend is exchanged"),
-    "builder-kills": Drill(20, 2, "the frontend's builder, killed at random moments"),
+    "builder-kills": Drill(20, 2, "the frontend's healer, killed at every step and at random moments"),
+    "vite": Drill(1, 400, "a real Vite project, broken in source, packages and dist, with and without a registry"),
 }
 
 

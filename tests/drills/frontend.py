@@ -13,7 +13,6 @@ import random
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -44,14 +43,6 @@ PLACES_IN_LINE = 16
 PAGE_BYTES = 20_000
 
 Whole = set[tuple[str, str]]
-
-
-def run(rounds: int, folder: Path) -> Report:
-    """*rounds* exchanges and two fifths as many kills."""
-    report = Report("frontend")
-    for part in (exchanges(rounds, folder / "exchanges"), kills(max(1, 2 * rounds // 5), folder / "kills")):
-        report.take_in(part)
-    return report
 
 
 def environment(home: Path) -> dict[str, str]:
@@ -225,18 +216,3 @@ def _is_locked(conf: Settings) -> bool:
     except files.LockBusy:
         return True
     return False
-
-
-def main() -> int:
-    name, rounds = sys.argv[1], int(sys.argv[2])
-    home = Path(tempfile.mkdtemp(prefix="cmux-drill-"))
-    try:
-        report = {"exchanges": exchanges, "kills": kills}[name](rounds, home)
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
-    print("\n".join(report.lines()))
-    return 0 if report.passed else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -31,6 +31,7 @@ from tests.drills import (
     stores,
     upgrades,
     verdicts,
+    vite,
 )
 from tests.drills.report import Report
 
@@ -89,9 +90,10 @@ DRILLS = {
     "agents": Drill(agent_life.run, needs=("tmux",)),
     "recover": Drill(recover.run, needs=("tmux",)),
     "programs": Drill(programs.run, needs=("tmux",)),
-    "contents": Drill(contents.run),
-    "exchanges": Drill(frontend.exchanges),
-    "builder-kills": Drill(frontend.kills),
+    "contents": Drill(contents.run, needs=("npm",)),
+    "exchanges": Drill(frontend.exchanges, needs=("npm",)),
+    "builder-kills": Drill(frontend.kills, needs=("npm",)),
+    "vite": Drill(vite.run, needs=("npm",)),
 }
 
 _UNSHARE = ("unshare", "-m", "--propagation", "private")
