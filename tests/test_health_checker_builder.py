@@ -237,6 +237,11 @@ def test_node_is_looked_for_where_others_put_it(conf: Settings, project: Path, b
     assert is_whole(conf), told(conf).output
 
 
+def test_a_registry_that_is_out_of_reach_is_explained() -> None:
+    assert "registry cannot be reached" in building._explained("npm error code ECONNREFUSED\nnpm error syscall connect")
+    assert building._explained("npm error code ELIFECYCLE") == ""
+
+
 def test_a_missing_node_is_explained() -> None:
     assert "node is not found" in building._explained("/usr/bin/env: ‘node’: No such file or directory")
     assert "node is not found" in building._explained("sh: 1: exec: node: not found")

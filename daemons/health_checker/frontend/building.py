@@ -27,6 +27,8 @@ _INSTALL_OPTIONS = (
     "--fetch-retry-maxtimeout=10000",
 )
 _NO_NODE = re.compile(r"\bnode\W+(No such file|not found)")
+_UNREACHED = "ECONN|ENOTFOUND|ETIMEDOUT|EAI_AGAIN|ENETUNREACH|ENOTCACHED"
+_NO_REGISTRY = re.compile(rf"npm (?:error|ERR!) (?:code|errno) (?:{_UNREACHED})")
 _OPTIONAL_MISSING = ("optional dependencies", "Cannot find native binding")
 
 MIB = 1 << 20
@@ -121,7 +123,7 @@ class Building:
         run = self._run_npm("ci", *scripts, *_INSTALL_OPTIONS)
         if not run.went_well:
             output = "\n".join(part for part in (problem.output, f"$ npm ci\n{run.output}") if part)
-            raise Failed(f"{problem}, and `npm ci` ended with code {run.code}", output)
+            raise Failed(f"{problem}, and `npm ci` ended with code {run.code}{_explained(run.output)}", output)
 
     def _writes_to(self) -> tuple[Path, Path]:
         return self._copy, self._out.parent
@@ -178,6 +180,8 @@ def _explained(output: str) -> str:
     """What npm's own words mean, where they say it badly."""
     if _NO_NODE.search(output):
         return f": node is not found; {npm.advice()}"
+    if _NO_REGISTRY.search(output):
+        return ": the npm registry cannot be reached"
     if any(words in output for words in _OPTIONAL_MISSING):
         return (
             ": the packages for this machine's kind of processor are not installed, perhaps because package-lock.json "
