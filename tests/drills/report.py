@@ -35,17 +35,6 @@ class Report:
         """Keep the largest of a figure over the rounds."""
         self.figures[figure] = max(self.figures.get(figure, amount), amount)
 
-    def take_in(self, part: Report) -> None:
-        """Count all that *part* has counted as rounds of this drill."""
-        self.wrong += part.wrong
-        self.figures |= {f"{part.drill}: {name}": value for name, value in part.figures.items()}
-        for mine, its in (
-            (self._rounds, part._rounds),
-            (self._control_rounds, part._control_rounds),
-            (self._control_wrong, part._control_wrong),
-        ):
-            mine.update({f"{part.drill}: {subject}": count for subject, count in its.items()})
-
     @property
     def passed(self) -> bool:
         blind = [subject for subject in self._control_rounds if not self._control_wrong[subject]]
