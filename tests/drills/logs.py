@@ -257,18 +257,14 @@ def torture(
     chance = random.Random(seed)
     home = folder / f"home-{mode}"
     (home / "logs").mkdir(parents=True)
-    environ = os.environ | {
-        "CMUX_HOME": str(home),
-        "CMUX_WATCHED_LOGS": "logs/server.log",
-        # Few enough messages for the cap of six a minute, often enough for the bodies to hold all.
-        "CMUX_ALERT_COOLDOWN": str(min(12.0, max(2.0, seconds / 5))),
-    }
+    # Few enough messages for the cap of ten a minute, often enough for the bodies to hold all.
+    environ = environ_of(home, "logs/server.log", min(12.0, max(2.0, seconds / 5)))
     conf = settings.load(environ)
     plant = Plant(home / "logs", mode, chance)
     victim = Victim(environ, folder / f"{mode}.stderr", keeper=keeper)
     _wait(lambda: (conf.status_dir / "log_watcher.json").exists(), 10)
     _run(plant, victim, chance, seconds=seconds, rate=rate, kill_every_s=kill_every_s)
-    _wait(lambda: _is_quiet(conf, victim.pid), TOLD_WITHIN_S)
+    until_told(conf, victim)
     code = victim.end()
     if code != 0:
         raise RuntimeError(f"{mode}: the watcher ended with {code}")
@@ -279,6 +275,20 @@ def torture(
     return Outcome(
         mode, plant.planted, victim.kills, told, plant.on_disk(), counted, plant.written_bytes, ledger, keeper
     )
+
+
+def environ_of(home: Path, logs: str, cooldown_s: float) -> dict[str, str]:
+    """What a watcher of *home* is started with."""
+    return os.environ | {
+        "CMUX_HOME": str(home),
+        "CMUX_WATCHED_LOGS": logs,
+        "CMUX_ALERT_COOLDOWN": str(cooldown_s),
+    }
+
+
+def until_told(conf: Settings, victim: Victim) -> None:
+    """Wait until all is examined and told, and nothing comes any more."""
+    _wait(lambda: _is_quiet(conf, victim.pid), TOLD_WITHIN_S)
 
 
 def _run(
