@@ -43,6 +43,7 @@ DRILLS = {
     "stops": Drill(1, 150, "every shape that a stop has met, planted for real"),
     "rivals": Drill(1, 400, "the same, ended by us and by what people use instead"),
     "logs": Drill(1, 200, "watched logs: rotated, cut, deleted, packed, with the watcher killed all the time"),
+    "bad-day": Drill(1, 100, "five bad minutes of a real application, and what the mailbox says of them"),
     "contents": Drill(1, 60, "everything that can be wrong with a built frontend"),
     "agent-truth": Drill(1, 90, "what is told of 18 agents on a bad day, and of a tmux that is lost"),
     "recover": Drill(3, 5, "permanent agents brought back by a command that is killed half-way"),
