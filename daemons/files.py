@@ -15,7 +15,6 @@ import ctypes
 import errno
 import fcntl
 import os
-import secrets
 import stat
 import threading
 from collections.abc import Iterator
@@ -165,7 +164,7 @@ def write_beside(path: Path, data: bytes, *, durable: bool = True, mode: int = 0
 
     The first half of a replacement; rename or exchange it, or `discard` it. StorageError leaves nothing behind.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}{_TEMPORARY}")
+    temporary = path.with_name(f".{path.name}.{os.urandom(6).hex()}{_TEMPORARY}")
     try:
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
         try:

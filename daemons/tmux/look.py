@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,7 +116,7 @@ def observe_places(
 
 def _observe(conf: Settings, texts: Sequence[str], timeout_s: float, give_up: Callable[[], bool]) -> Seen | Unknown:
     def look(*first: Sequence[str]) -> Seen | Unknown:
-        mark = secrets.token_hex(8)
+        mark = os.urandom(8).hex()
         commands = (*first, head(mark), ("list-sessions", "-F", mark), ("list-panes", "-a", "-F", row(mark, texts)))
         answer = run(conf, *commands, timeout_s=timeout_s, give_up=give_up)
         return _with_lost_server(conf, answer) if isinstance(answer, Unknown) else _parsed(answer, mark)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 import shlex
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -142,7 +142,7 @@ def _open(conf: Settings, new: _New) -> Pane:
 def _opened(conf: Settings, new: _New, seen: Seen | Unknown, *, our_server: bool) -> Pane | Unknown:
     panes = seen.panes if isinstance(seen, Seen) else ()
     ended = _ended_of_the_same_name(new, panes)
-    mark = secrets.token_hex(8)
+    mark = os.urandom(8).hex()
     answer = run(conf, *_opening(new, panes, mark, our_server=our_server), cwd=new.cwd)
     if isinstance(answer, Unknown):
         return answer
