@@ -25,7 +25,7 @@ _SEPARATOR = lazy(
     rf"|[ \t]*,?\s{{0,40}}(?:-[ \t])?{_QUOTE}?(?:value|Value|VALUE)(?:={_QUOTE}?|{_QUOTE}?[ \t]?[:=][ \t]?))"
     # a form of several parts
     r"|[^\n]{0,80}\r?\n\r?\n"
-    r"|[ \t]{0,12}(?P<sign>={1,3}>?|:=|:|%3[AaDd])[ \t]{0,12}"
+    r"|[ \t]{0,12}(?P<sign>={1,3}>?|:=|:|%3[AaDd])[ \t]{0,12}(?:[|>][+-]?\n[ \t]{1,40})?"
     rf"|(?P<comma>(?<=[\"'`]),)[ \t]?(?=[bBuU]?{_QUOTE})"
     r"|(?P<blank>[ \t]{1,8})"
     rf"){_COLOUR}"

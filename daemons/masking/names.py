@@ -40,10 +40,11 @@ _CUES: tuple[tuple[str, Family, str], ...] = (
     ("otp", "pin", r"otp"),
     ("pin", "pin", r"pin"),
     ("appid", "token", r"appid"),
+    ("communit", "secret", r"community(?:[_-]?string)?"),
     ("licen", "token", r"licen[sc]e"),
 )
 _ADDITION = (
-    r"(?:[._-]?(?:base64|base|b64|value|val|old|new|current|prod|dev|test|staging|raw|text|plain(?:text)?|string"
+    r"(?:[._-]?(?:base64|base|b64|data|value|val|old|new|current|prod|dev|test|staging|raw|text|plain(?:text)?|string"
     r"|hash|digest|confirm(?:ation)?|repeat|again|encrypted|enc|sha256|256|hex|str|\d{1,2}))?"
     r"(?![A-Za-z0-9_]|[.-][A-Za-z]{2})"
 )
@@ -67,8 +68,8 @@ _BEFORE_PASS = lazy(
     re.IGNORECASE,
 )
 _BEFORE_KEY = _ends(
-    r"api|access|secret|private|account|encryption|signing|master|shared ?access|preshared|storage|subscription|auth"
-    r"|hmac|unseal|fernet"
+    r"api|access|secret|private|account|authentication|encryption|signing|master|shared ?access|preshared|storage"
+    r"|subscription|auth|hmac|unseal|fernet"
 )
 _BEFORE_LIKELY_KEY = _ends(
     r"(?<![a-z])(?:encrypt|decryption|sign|shared|license|service|ssh|deploy|deployment|ssl|tls|aes|des|rsa|webhook"

@@ -20,14 +20,17 @@ _HOOK = lazy(
     r"|open\.(?:feishu\.cn|larksuite\.com)/open-apis/bot/v2/hook/(?P<lark>[\w-]{16,})"
     r"|maker\.ifttt\.com/[\w/{}]{1,80}/with/key/(?P<ifttt>[\w-]{16,})"
 )
-# The data source names of Go: no scheme before them.
-_GO_SOURCE = lazy(r"(?<![\w.%:-])[\w.-]{1,64}:(?P<password>[^\s@:/\"'][^\s@\"']{1,128})@(?:tcp|unix|cloudsql)\(")
+# The data source names of Go, and others without a scheme before them: `user:password@host:5432`.
+_SOURCE = lazy(
+    r"(?<![\w.%:/@-])(?!mailto:)[\w.-]{1,64}:(?P<password>[^\s@:/\"'][^\s@:\"']{2,128})"
+    r"@(?:(?:tcp|unix|cloudsql)\(|[\w.-]{1,100}:\d{2,5}(?!\w))"
+)
 
 
 def masked_urls(text: str) -> str:
     """*text* with what gives access in its addresses masked."""
-    if "@tcp(" in text or "@unix(" in text or "@cloudsql(" in text:
-        text = replaced(text, (found.span("password") for found in _GO_SOURCE.finditer(text)))
+    if "@" in text:
+        text = replaced(text, (found.span("password") for found in _SOURCE.finditer(text)))
     if "://" not in text and "hook" not in text:
         return text
     return replaced(text, _spans(text))

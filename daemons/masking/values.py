@@ -119,7 +119,7 @@ def _words(value: str) -> list[str]:
 
 
 _BORDERS = lazy(r"[._\-]|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-_WORD = lazy(r"[A-Za-z]{2,}\d{0,5}|\d{1,2}[a-z]{1,12}|[a-zA-Z]\d{0,2}|\d{1,2}|[a-z]{1,12}\d{1,4}[a-z]{1,12}")
+_WORD = lazy(r"[A-Za-z]{2,}\d{0,5}|\d{1,2}[a-z]{1,12}|[a-zA-Z]\d{0,2}|\d{1,4}|[a-z]{1,12}\d{1,4}[a-z]{1,12}")
 
 
 def _is_identifier(value: str) -> bool:
@@ -144,7 +144,7 @@ def is_secret(value: str, family: Family, place: Place) -> bool:
         return False  # two of a list of names
     if place.is_code and (_FILLED_IN.search(value) or (value[0] in "([" and not place.is_quoted)):
         return False
-    if place.separator == "space" and family == "secret" and not looks_random(value):
+    if place.separator == "space" and family == "secret" and (_is_identifier(value) or not is_opaque(value)):
         return False  # secret "db-creds" not found
     if place.is_quoted:
         return _is_secret_in_quotes(value, family)
@@ -186,9 +186,7 @@ def _is_secret_in_quotes(value: str, family: Family) -> bool:
 
 
 def _is_secret_bare(value: str, family: Family, place: Place) -> bool:
-    if _TYPE.fullmatch(value) or (_EXPRESSION.fullmatch(value) and not looks_random(value.partition("(")[0])):
-        return False
-    if place.is_code and _CODE_CALL.fullmatch(value) and not looks_random(re.split(r"[(\[]", value)[0]):
+    if _TYPE.fullmatch(value) or _is_expression(value, place):
         return False
     if place.separator == ":" and family != "password" and _PAIR.match(value):
         return False
@@ -206,6 +204,14 @@ def _is_secret_bare(value: str, family: Family, place: Place) -> bool:
     return is_opaque(value)
 
 
+def _is_expression(value: str, place: Place) -> bool:
+    """Whether *value* is a call or a look-up, which a program's line may break off behind the bracket."""
+    if not (_CODE_CALL if place.is_code else _EXPRESSION).fullmatch(value):
+        return False
+    is_closed = value[-1] in "([" or any(bracket in value + place.follows for bracket in ")]")
+    return is_closed and not looks_random(re.split(r"[(\[]", value)[0])
+
+
 def _names_itself(value: str, place: Place) -> bool:
     """Whether *value* is the name of what holds the secret: `password=password`, `token = access_token`."""
     if value.casefold() == place.name.casefold():
@@ -215,7 +221,11 @@ def _names_itself(value: str, place: Place) -> bool:
         return bool(place.is_code and is_one and not looks_random(value))
     if not _NAME.fullmatch(value) or _words_are_odd(value):
         return False
-    return place.is_code or (_is_compound(value) and bool(_CUE.search(value)))
+    if place.is_code or not _is_compound(value):
+        return place.is_code
+    # `password=db_password`, or handed on in a call; `password=super_secret` alone is one
+    shared = _CUE.findall(value.lower()) and set(_CUE.findall(value.lower())) & set(_CUE.findall(place.name.lower()))
+    return bool(shared) or (bool(_CUE.search(value)) and place.follows[:1] in (")", ","))
 
 
 def _is_compound(value: str) -> bool:
@@ -225,12 +235,14 @@ def _is_compound(value: str) -> bool:
 
 def is_opaque(value: str) -> bool:
     """Whether *value* is no word, name or number: letters and digits, cases mixed inside, or very long."""
-    if len(value) < 8 or " " in value:
+    if len(value) < 6 or " " in value:
         return False
     if _LETTERS.fullmatch(value) or _NAME.fullmatch(value):
         return _words_are_odd(value) or (len(value) >= 32 and len(_words(value)) == 1)
     digits = sum(sign.isdigit() for sign in value)
     letters = sum(sign.isalpha() for sign in value)
+    if len(value) < 8:
+        return digits >= 2 and letters >= 2 and value.isalnum()
     return (digits >= 1 and letters >= 1 and (digits >= 2 or len(value) >= 12)) or digits >= 16
 
 
