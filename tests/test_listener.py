@@ -17,9 +17,11 @@ import pytest
 from daemons import clock, files, loop, processes, suite, supervisor
 from daemons.clock import Wake
 from daemons.journal import Journal
+from daemons.listener.alarms import Alarms
 from daemons.listener.endings import LONGEST_PAUSE_S, Endings
 from daemons.listener.events import Events
 from daemons.listener.heartbeats import Heartbeats
+from daemons.listener.outdated import Outdated
 from daemons.loop import Status
 from daemons.mailbox import Message
 from daemons.settings import Settings
@@ -83,6 +85,29 @@ class TestTheProtocol:
         events, _ = self.converse(asked, wake)
 
         assert events.take() == []
+
+
+class TestOutdated:
+    def published(self, conf: Settings, *, pid: int) -> None:
+        """A status file of a listener of that *pid*, with other code than the disk's."""
+        status = Status("listener", pid, 1, "", 7, "", clock.monotonic(), 6.0, 0, None, "", "")
+        files.private_dir(conf.status_dir)
+        told = dataclasses.asdict(status) | {"code": "older"}
+        loop.status_path(conf, "listener").write_text(json.dumps(told), encoding="utf-8")
+
+    @pytest.mark.parametrize(("pid", "ends"), [(11, False), (12, True)])
+    def test_the_file_of_the_process_before_does_not_end_the_new_one(
+        self, conf: Settings, mail: Mail, pid: int, ends: bool
+    ) -> None:
+        outdated = Outdated(conf, Rpc(conf), Alarms(conf), lambda _: None)
+        self.published(conf, pid=pid)
+
+        outdated.look({"listener": ProgramState("listener", "RUNNING", 12, 1, 0, 1, 0, "")}, clock.now())
+
+        assert outdated.ends_with_us == ends
+        assert [message.subject for message in mail()] == (
+            ["[ALERT] the suite's code has changed: listener is restarted"] if ends else []
+        )
 
 
 class TestEndings:

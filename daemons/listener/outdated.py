@@ -49,16 +49,17 @@ class Outdated:
         if clock.monotonic() - self._looked_mono >= LOOK_EVERY_S:
             self._looked_mono = clock.monotonic()
             self._before, self._on_disk = self._on_disk, loop.code_hash(self._conf.code)
-        self.names = [name for name in PROGRAMS if name in programs and self._is_outdated(name)]
+        self.names = [name for name in PROGRAMS if name in programs and self._is_outdated(programs[name])]
         if not self.names:
             self._alarms.clear(_CODE, "outdated", now, reason="all programs run what is on the disk")
             self._alarms.clear(_CODE, "unfit", now, reason="all programs run what is on the disk")
         elif self._before == self._on_disk and self._on_disk != self._unfit and not self._is_waiting(programs):
             self._restart_next(programs, now)
 
-    def _is_outdated(self, name: str) -> bool:
-        status = loop.read_status(self._conf, name)
-        return status is not None and status.code != self._on_disk
+    def _is_outdated(self, program: ProgramState) -> bool:
+        """Whether it has said so itself: what the process before it has left says nothing of it (nor of us)."""
+        status = loop.read_status(self._conf, program.name)
+        return status is not None and status.pid == program.pid and status.code != self._on_disk
 
     def _is_waiting(self, programs: Mapping[str, ProgramState]) -> bool:
         """Whether the one that was restarted has still to show that it works."""
@@ -83,7 +84,8 @@ class Outdated:
             self._alarms.tell(Trouble(_CODE, "unfit", headline, evidence), now)
             return
         if ("code", "outdated") not in self._alarms.open():
-            headline = f"the suite's code has changed: {', '.join(self.names)} are restarted, one after the other"
+            are = "is restarted" if len(self.names) == 1 else "are restarted, one after the other"
+            headline = f"the suite's code has changed: {', '.join(self.names)} {are}"
             self._alarms.tell(Trouble(_CODE, "outdated", headline, headline), now)
         others = [name for name in self.names if name != OWN_NAME]
         if not others:
