@@ -74,13 +74,17 @@ class _Suite:
         told = [json.loads(path.read_bytes()) for path in self._status_dir.glob("*.json")]
         return {each["daemon"]: (each["pid"], each["code"]) for each in told if each["cycle"]}
 
+    def spawned(self) -> int:
+        """How many processes supervisord has started by now."""
+        return (self._home / ".cmux" / "logs" / "supervisord.log").read_text(encoding="utf-8").count(" spawned: ")
+
     def mail(self) -> str:
         mailbox = self._home / ".cmux" / "mailbox"
         return mailbox.read_text(encoding="utf-8") if mailbox.exists() else ""
 
 
 def _changed(suite: _Suite, number: int, report: Report) -> str:
-    before = suite.running()
+    before, spawned = suite.running(), suite.spawned()
     with (suite.checkout / "daemons" / "clock.py").open("a", encoding="utf-8") as source:
         source.write(f"# change {number}\n")
     begun = clock.monotonic()
@@ -96,7 +100,10 @@ def _changed(suite: _Suite, number: int, report: Report) -> str:
     if (told := suite.mail().count("the suite's code has changed")) != number + 1:
         return f"told {told} times after {number + 1} changes"
     is_over = clock.wait_until(lambda: suite.mail().count("[ALERT]") == suite.mail().count("[CLEARED]"), within_s=30)
-    return "" if is_over else f"not cleared: {suite.mail()}"
+    if not is_over:
+        return f"not cleared: {suite.mail()}"
+    starts = suite.spawned() - spawned
+    return "" if starts == len(before) else f"{starts} starts of {len(before)} programs"
 
 
 def _broken(suite: _Suite) -> str:
