@@ -56,7 +56,7 @@ def record_of(evidence: str, count: int, now: datetime, around: tuple[str, str] 
 
 def _set_apart(lines: str) -> list[str]:
     """*lines* that are no evidence, so marked; masked before they are cut, so that no half of a secret stays."""
-    shown = text.mask(text.safe(lines)).splitlines()
+    shown = text.mask(text.safe(lines)).splitlines() if lines else []
     return [f"{AROUND} {line[:AROUND_LIMIT]}{'…' if len(line) > AROUND_LIMIT else ''}" for line in shown]
 
 

@@ -208,7 +208,7 @@ def _is_expression(value: str, place: Place) -> bool:
     """Whether *value* is a call or a look-up, which a program's line may break off behind the bracket."""
     if not (_CODE_CALL if place.is_code else _EXPRESSION).fullmatch(value):
         return False
-    is_closed = value[-1] in "([" or any(bracket in value + place.follows for bracket in ")]")
+    is_closed = place.is_code or value[-1] in "([" or any(bracket in value + place.follows for bracket in ")]")
     return is_closed and not looks_random(re.split(r"[(\[]", value)[0])
 
 
