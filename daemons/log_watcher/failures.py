@@ -15,13 +15,14 @@ _BUILD = (
     # a.c:1:2: error: …   src/a.ts(1,2): error TS2304: …   src/a.ts:1:2 - error TS2322: …   psql: error: …
     r"(?:\S{1,300}[:)\]]|\S{1,300}:\d+:\d+ -) (?:fatal |internal )?error(?: [A-Z]{1,4}\d{2,5})?(?::| processing )",
     r"error(?: [A-Z]{1,4}\d{2,5}:| during build:| Command failed )",
-    r"\S{1,300}\.go:\d+:\d+: ",
+    r"\S{1,300}\.go:\d+:\d+: |\S{1,300}\.py:\d+:\d+: [EF]\d{2,4} ",
     r"\s+\d+:\d+ +error  ",
     r"\S.{0,200}(?:\): undefined reference to |ld: cannot find -l)|Execution failed for task |rake aborted!",
     r"g?make(?:\[\d+\])?: \*\*\* |ninja: build stopped|CMake Error",
     r"E: |e: file:",
     r"(?:\d\S{4,10} )?\[vite\]:? (?:Internal server error|Rollup failed)|\[!\] ",
-    r"Failed to compile|(?:\S{1,4} )?Build failed (?:in|because) |\[vite:\w+\] |Module (?:not found|build failed)",
+    r"Failed to compile|(?:\S{1,4} )?Build failed(?:[.!]?$| (?:in|because) )",
+    r"An (?:unexpected )?error (?:has )?occurred|\[(?:plugin:)?vite:[\w:-]+\] |Module (?:not found|build failed)",
     r"(?:.{0,40} - )?Found [1-9]\d* errors?\b|\S{1,40} \S{1,40} compiled with [1-9]\d* errors?\b",
     r"\s?(?:ELIFECYCLE|ERR_PNPM_\w+) ",
     r"(?:\w{1,20}: )?Error response from daemon|##\[error\]|::error[ :]|\w{1,20} ERR! ",
@@ -29,13 +30,13 @@ _BUILD = (
 )
 _TESTS = (
     r"\s*not ok \d",
-    r"\s{0,8}(?:✖|×|✗|✘) ",
+    r"\s{0,8}(?:✖|×|✗|✘|✕|⨯) ",
     r"\s?FAIL(?::|\t| {1,2})\S|\s*--- FAIL: ",
     r"\S.{0,300} \.\.\. FAIL$",
     r"[=!]+ (?:.{0,200}\W)?[1-9]\d* (?:failed|errors?)\b.{0,200} [=!]+$",
     r"(?:Tests|Test Suites): +[1-9]\d* failed|\d+ examples, [1-9]\d* failure",
     r"FAILURES!$|Tests: \d+, .{0,40}Failures: [1-9]",
-    r"\s{0,8}[1-9]\d* Error\(s\)|Bail out!|E {3,}\w+(?:Error|Exception)\b",
+    r"\s{0,8}[1-9]\d* (?:Error\(s\)|failed$|errors? generated\.)|Bail out!|E {3,}\w+(?:Error|Exception)\b",
 )
 _RUNTIME = (
     r"\*\* \((?:exit|throw|\w+(?:\.\w+)*Error)\) ",

@@ -24,13 +24,14 @@ _TRACES = (
     "ut of memory: Kill", "oom-killer", r"core dumped\)", "^(?:Aborted|Bus error|Illegal instruction)\\r?$",
 )  # fmt: skip
 _FAILURES = (
-    r"\.go:\d+:\d+: ", r"make: \*\*\* |make\[\d+\]: \*\*\* ", "^E: ", "^e: file:", "build stopped",
+    r"\.go:\d+:\d+: ",
+    r"\.py:\d+:\d+: [EF]\d", r"make: \*\*\* |make\[\d+\]: \*\*\* ", "^E: ", "^e: file:", "build stopped",
     "(?:B|b)uild failed",
     "ailed to (?:compile|start|mount|listen|activate|resolve)", "Module (?:not found|build failed)",
-    r"[1-9]\d{0,9} errors", "ELIFECYCLE", "ERR_PNPM_", r"not ok \d", r"\xe2\x9c(?:\x96|\x97|\x98)",
+    r"[1-9]\d{0,9} errors", "ELIFECYCLE", "ERR_PNPM_", r"not ok \d", r"\xe2\x9c(?:\x95|\x96|\x97|\x98)|\xe2\xa8\xaf",
     r"(?:^|\s|\x1b\[\d+m)\xc3\x97 ",  # crosses
     r"[1-9]\d{0,9} failed", r"\*\* \([a-zA-Z]", "(?:aughtException|unhandledRejection): ", "undefined reference to",
-    "cannot find -l", "Execution failed for", "rake aborted", "Bail out!", "FAILURES!", r"\[vite:", "ERR! ",
+    "cannot find -l", "Execution failed for", "rake aborted", "Bail out!", "FAILURES!", r"[\[:]vite:", "ERR! ",
     r"\d failure", "Failures: [1-9]", ": segfault at ", "protection fault", "invalid opcode",
     "kernel: .{0,30}BUG: ", "Failed with result '",
 )  # fmt: skip
@@ -53,14 +54,15 @@ _JSON = (
     *(rf"{key}\"{gap}" for key in (*_KEYS, *_STATUS_KEYS, '"s') for gap in (r"\s", r":\s\s", r":\t", r": ?\"\s")),
 )
 _MARKS = (
-    r"^[EF](?:0\d|1[0-2])\d\d \d\d:",
+    r"^[CEF]\d{4}(?:\d\d)? \d\d:",
     r"^[EF], \[\d{4}-",
     r"^[CEF] \d{4}-\d\d",
     r"[\[<][ECF][\] >\t]",
     r"^<\d{1,3}>",
     r" std(?:err|out) [FP] [EF]\d{4} ",
-    r"\d E [A-Za-z\[/]",
-    r"\d F [A-Za-z\[/]",
+    r"^[CEF]  ?\(\d+\) ",
+    r"[\dZ] E!? [A-Za-z\[/]",
+    r"[\dZ] F!? [A-Za-z\[/]",
 )
 GATE = (*_LEVELS, *_TRACES, *_FAILURES, *_STATUS, *_JSON, *_MARKS)
 

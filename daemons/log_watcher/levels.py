@@ -46,7 +46,7 @@ _DATE = (
     rb"(?:\d{4}[-/.]\d\d[-/.]\d\d|\d\d-\d\d(?=\ \d\d:)|\d{6}(?=\ \d{6}\ \d)|\d\d[-/.]\d\d[-/.]\d{2,4}|"
     + _MONTH
     + rb"\ +\d{1,2}(?:,?\ \d{4})?"
-    rb"|\d{1,2}[-/\ ]" + _MONTH + rb"[-/\ ]\d{4})"
+    rb"|\d{1,2}[-/\ ]" + _MONTH + rb"(?:[-/\ ]\d{4}|(?=\ \d\d:)))"
 )
 _TIME = rb"(?:" + _DAY + rb",?\ )?" + _DATE + rb"(?:[T\ ,:_-]{1,2}" + _CLOCK + rb")?(?:\ \d{4}\b)?"
 
@@ -64,7 +64,7 @@ _STEP = re.compile(
     rb"|(?P<bracket>[\[(<][^\])>\n]{0,120}[\])>]|\{[\w.:/-]{1,80}\}):?"
     rb"|(?P<level>(?i:" + _ALL + rb"))(?:\[[\w|:.-]+\]|\(\d+\))?(?P<colon>:?)(?=[\s:|\])/,;]|-\s|$)"
     rb"|(?P<channel>[a-z][\w-]*\.)(?P<of_channel>[A-Z]{4,9})(?=: )"
-    rb"|(?P<letter>[VDIWEFC])(?=\s+\S)"
+    rb"|(?P<letter>[VDIWEF])(?=!?\ [A-Za-z\[/])"
     rb"|(?P<separator>\|+|[-|:*#>]+(?=\s|$))"
     rb"|(?P<pair>(?!level|lvl|severity|log)[a-z_]{1,30}=[^\s\"]{1,80})(?=\s)"
     rb"|(?P<number>\#?\d[\d.,]*(?:\#\d+)?:?|[0-9a-f]{8}-[0-9a-f-]{27})(?=\s)"
@@ -77,14 +77,16 @@ _IN_BRACKET = re.compile(
     rb"(?P<word>(?i:" + _ALL + rb"))(?:[/\s:].*)?\s*[\])>]$"
 )
 _LETTER = re.compile(rb"[\[<](?P<letter>[DIWECF])(?:\s+\d.*)?[\]>]$")
-_GLOG = re.compile(rb"(?P<letter>[DIWECF])(?:\d{4} \d\d:\d\d:\d\d|, \[\d{4}-| (?=\d{4}-\d\d-\d\d[ T]\d))")
+_GLOG = re.compile(
+    rb"(?P<letter>[DIWECF])(?:\d{4}(?:\d\d)? \d\d:\d\d:\d\d|, \[\d{4}-| (?=\d{4}-\d\d-\d\d[ T]\d| ?\(\d+\) ))"
+)
 _HAS_TIME = re.compile(rb"\d{1,2}:\d\d:\d\d|\d{4}-\d\d-\d\d")
 _PRIORITY = re.compile(rb"<(?P<priority>\d{1,3})>")
 _ADDRESS = re.compile(rb"(?:\d{1,3}\.){3}\d{1,3}\b|[0-9a-fA-F]*:[0-9a-fA-F:]+ - ")
 _LETTERS = {b"V": DEBUG, b"D": DEBUG, b"I": INFO, b"W": WARNING, b"E": ERROR, b"C": ERROR, b"F": ERROR}
 
 # `ERROR: 0`, `error: none`: a count or a field, not a level.
-_IS_NONE = re.compile(rb"\s*(?:0|none|null|nil|false|no|undefined)\.?\s*$", re.IGNORECASE)
+_IS_NONE = re.compile(rb"\s*(?:0|none|null|nil|false|no|undefined)(?:[,;]|\.?\s*$)", re.IGNORECASE)
 # A name in front of a level, at the beginning of a line: `shop.db: ERROR: …`, `app.py:17 ERROR …`, `nginx: [emerg] …`
 _LEVEL_BEHIND = re.compile(
     rb"(?P<name>[A-Za-z_][\w-]*[.:\d][\w.:-]*|[A-Za-z_]\w*:) \[?(?P<word>(?i:" + _ALL + rb"))(?P<mark>:|\])?(?=\s)"
@@ -95,6 +97,15 @@ _POSTGRES = re.compile(
 )
 # A JSON object behind syslog's header.
 _JSON_BEHIND = re.compile(rb"[^{\"]{1,200}?: (?=\{\")")
+# A level that stands apart in a header of another form: `11:40:17 - <Error> - …`, `[Server thread/ERROR]: `.
+_APART = re.compile(
+    rb"(?:\[(?:[\w .-]{1,40}[/:|])?|(?:^|[\s\]])<|\]\[)\s?(?P<word>(?i:"
+    + _ALL
+    + rb"))\s*[\]>]|^[A-Za-z]\w{2,30}:(?P<named>(?i:"
+    + _ALL
+    + rb"))\s"
+)
+APART_BYTES = 120
 # What a container's runtime writes in front of the line: `2026-01-31T10:00:00.123456789Z stderr F `
 _RUNTIME = re.compile(rb"\d{4}-\d\d-\d\dT\S{8,30} std(?:out|err) [FP] ")
 
@@ -148,8 +159,19 @@ def _header(start: bytes) -> tuple[Head, int]:
     if level is None and walk.timed:
         postgres = _POSTGRES.search(start, 0, 200)
         level = LEVELS[postgres["word"].rstrip(b"12345").lower()] if postgres else None
+    if level is None:
+        level = _apart(start)
     starts = walk.timed or level is not None or bool(_ADDRESS.match(start))
     return Head(level, starts), walk.message
+
+
+def _apart(start: bytes) -> int | None:
+    """The level that stands in brackets of its own near the beginning, if it is a plain one."""
+    if start[:1] in (b" ", b"\t", b"{", b"#"):
+        return None
+    found = _APART.search(start, 0, APART_BYTES)
+    word = (found["word"] or found["named"]).lower() if found else b""
+    return LEVELS[word] if word and word.decode() not in words.ORDINARY else None
 
 
 def _behind_priority(start: bytes, priority: re.Match[bytes]) -> tuple[Head, int]:
@@ -240,7 +262,9 @@ class _Walk:
 
     def _lettered(self, step: re.Match[bytes]) -> int | None:
         """`01-31 10:00:00.123  1234  5678 E ActivityManager: …`: a letter between times, numbers and a name."""
-        return _LETTERS[step["letter"]] if self.timed and not self._names else None
+        before = self.start[: step.start("letter")]
+        stands_alone = before[-1:] == b" " and (before[-2:-1].isdigit() or before[-2:-1] == b"Z")
+        return _LETTERS[step["letter"]] if self.timed and stands_alone else None
 
     def _bracketed(self, bracket: bytes) -> int | None:
         self.timed = self.timed or bool(_HAS_TIME.search(bracket))

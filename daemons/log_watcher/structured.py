@@ -29,7 +29,7 @@ _LEVEL = re.compile(
 _VERBS = rb"(?:GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS|CONNECT|TRACE|PROPFIND)"
 _STATUS = re.compile(
     rb"\"(?:" + _VERBS + rb"|WebSocket) [^\"\n]{0,8000}\" (?P<quoted>\d{3})\b"
-    rb"|^(?:\S{1,80} ){0,3}" + _VERBS + rb" /\S{0,2000} (?P<bare>\d{3})(?= in | - |\s+[\d.]+ ?m?s\b| \[)"
+    rb"|^ ?(?:\S{1,80} ){0,3}" + _VERBS + rb" /\S{0,2000} (?P<bare>\d{3})(?= in | - |\s+[\d.]+ ?m?s\b| \[)"
     rb"|\| +(?P<gin>\d{3}) +\|.{0,200}\| *" + _VERBS + rb" "
     rb"|\bCompleted (?P<rails>\d{3}) [A-Z][A-Za-z ]{1,40} in \d"
     rb"|\d+/-?\d+/-?\d+/-?\d+/\+?\d+ (?P<haproxy>\d{3}) \+?\d+ "
