@@ -12,8 +12,8 @@ from daemons import settings
 from daemons.log_watcher import events
 from daemons.log_watcher.patterns import Patterns
 
-# What the rules were made with has to be told right. Of programs that nobody thought of, levels are read, but failures in
-# words of their own are missed: 81.6 % of 49 errors were told at the first look, and 2 of 23 traps.
+# What the rules were made with has to be told right. Of programs that nobody thought of, levels are read, but failures
+# in words of their own are missed: 81.6 % of 49 errors were told at the first look, and 2 of 23 traps.
 LIMITS = {log_shapes.seen: (0.995, 0.005), log_shapes.held_out: (0.81, 0.09)}
 
 
