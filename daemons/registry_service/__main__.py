@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -24,32 +23,19 @@ from daemons.registry_service import conditions, keeping, windows
 from daemons.registry_service.beats import Beats
 from daemons.registry_service.deaths import Deaths
 from daemons.registry_service.delivery import Delivery
+from daemons.registry_service.findings import Detail, Findings
 from daemons.registry_service.looking import Looker
-from daemons.registry_service.mail import MailState, MailWatch
+from daemons.registry_service.mail import MailWatch
 from daemons.registry_service.spool import Spool
 from daemons.registry_service.telling import reconcile
-from daemons.registry_service.usage import Usage, Used
-from daemons.registry_service.verdicts import Entries, Judge, Verdict
+from daemons.registry_service.usage import Usage
+from daemons.registry_service.verdicts import Entries, Judge
 from daemons.registry_service.windows import EndedWindows
 from daemons.settings import Settings
-from daemons.text import safe
-from daemons.tmux import Seen, Unknown
 
 NAME = "registry_service"
 # Deaths wake us: of a hundred in a second, not every one is worth a look of its own.
 _SHORTEST_CYCLE_S = 0.2
-
-
-@dataclass(frozen=True, slots=True)
-class Findings:
-    """What one cycle found: all that are registered, those of whom something can be said, and what it is."""
-
-    registered: Entries
-    entries: Entries
-    verdicts: Mapping[str, Verdict]
-    observation: Seen | Unknown
-    used: Mapping[str, Used]
-    mail: MailState | None
 
 
 class RegistryService:
@@ -70,6 +56,7 @@ class RegistryService:
         self._delivery = Delivery(conf, self._journal)
         self._beats = Beats(conf)
         self._spool = Spool(conf, self._registry)
+        self._detail = Detail()
         self._last_words = functools.partial(windows.last_words, conf)
         self._last_mono = 0.0
 
@@ -83,7 +70,7 @@ class RegistryService:
         self._windows.close_old(found.observation, now)
         self._delivery.announce(found.entries, found.verdicts, found.mail, now)
         self._deaths.follow([v.pid for v in found.verdicts.values() if v.pid and v.state == "running"])
-        return {**_detail(found), "alerts_waiting": self._alerts.stuck}
+        return {**self._detail.of(found), "alerts_waiting": self._alerts.stuck}
 
     def close(self) -> None:
         self._deaths.close()
@@ -172,46 +159,6 @@ def _is_same_life(agents: Draft, agent_id: str, entries: Entries) -> bool:
     if agent_id not in agents:
         return False
     return all(agents[agent_id].get(name) == entries[agent_id].get(name) for name in _LIFE)
-
-
-def _detail(found: Findings) -> dict[str, object]:
-    unread: Mapping[str, int] = found.mail.unread if found.mail else {}
-    states = [verdict.state for verdict in found.verdicts.values()]
-    return {
-        "tmux": _answer(found.observation),
-        "counts": {state: states.count(state) for state in sorted(set(states))},
-        "agents": {
-            agent_id: _told(verdict, unread.get(agent_id, 0), found.used.get(agent_id))
-            for agent_id, verdict in found.verdicts.items()
-        },
-        "unregistered": _unregistered(found),
-        "mailbox": _mail(found.mail),
-    }
-
-
-def _told(verdict: Verdict, unread: int, used: Used | None) -> dict[str, object]:
-    evidence = safe(verdict.evidence, one_line=True)
-    told = {"state": verdict.state, "evidence": evidence, "since": clock.stamp(verdict.since)}
-    return {**told, **({"unread": unread} if unread else {}), **({"usage": used.told()} if used else {})}
-
-
-def _answer(observation: Seen | Unknown) -> dict[str, object]:
-    if isinstance(observation, Seen):
-        return {"answer": "seen", "server": observation.server, "panes": len(observation.panes)}
-    return {"answer": observation.kind, "reason": observation.reason}
-
-
-def _unregistered(found: Findings) -> list[str]:
-    """Windows that were opened for agents of which the registry knows nothing (any more)."""
-    panes = found.observation.panes if isinstance(found.observation, Seen) else ()
-    strays = [pane for pane in panes if pane.agent and not pane.dead and pane.agent not in found.registered]
-    return [safe(f"{pane.session}:{pane.window}", one_line=True) for pane in strays]
-
-
-def _mail(mail: MailState | None) -> dict[str, int] | None:
-    if mail is None:
-        return None
-    return {"messages": mail.messages, "unparsable": mail.unparsable_total, "undelivered": mail.undelivered}
 
 
 def main() -> int:

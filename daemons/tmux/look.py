@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from daemons import processes
@@ -186,18 +187,22 @@ def row(mark: str, texts: Sequence[str] = (*_PLACE, *_SHOWN)) -> str:
 
 def pane_from(row: str, mark: str, server: str) -> Pane:
     """One row as a Pane. ValueError when it is none."""
-    numbers, session, window, agent, window_suite, session_suite, *shown = row.split(mark)
+    numbers, *texts = row.split(mark)
+    pane = _pane(numbers, tuple(texts), server)
+    return _still_living(pane) if pane.is_uncollected else pane
+
+
+@functools.lru_cache(maxsize=1024)
+def _pane(numbers: str, texts: tuple[str, ...], server: str) -> Pane:
+    """Kept, because a look every two seconds finds nearly all rows as they were."""
+    session, window, agent, window_suite, session_suite, *shown = texts
     command, title = shown or ("", "")
     window_id, session_id, pane_id, *rest = numbers.split(",")
     if not (WINDOW_ID.fullmatch(window_id) and SESSION_ID.fullmatch(session_id) and PANE_ID.fullmatch(pane_id)):
-        raise ValueError(row)
+        raise ValueError(numbers)
     pid, index, dead, status, signal, dead_at, activity = (int(n) if n else None for n in rest)
     if pid is None:
-        raise ValueError(row)
-    if dead and status is None and signal is None:
-        # Its terminal is closed; that says nothing about its process.
-        process = processes.read(pid)
-        dead = process is None or process.ended
+        raise ValueError(numbers)
     return Pane(
         session=session,
         session_id=session_id,
@@ -218,6 +223,13 @@ def pane_from(row: str, mark: str, server: str) -> Pane:
         session_suite=session_suite,
         server=server,
     )
+
+
+def _still_living(pane: Pane) -> Pane:
+    """*pane*, which tmux calls dead: its terminal is closed, and that says nothing about its process."""
+    process = processes.read(pane.pid)
+    lives = process is not None and not process.ended
+    return replace(pane, dead=False, dead_at=None) if lives else pane
 
 
 def last_lines(conf: Settings, pane: Pane, *, lines: int = 100) -> str | Unknown:
