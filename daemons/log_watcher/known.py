@@ -17,7 +17,8 @@ from daemons.log_watcher.words import ERROR
 
 # Longer ones are not remembered: header, message and quoted words are cut at lengths above this.
 LINE_BYTES = 240
-MEMBERS = 8192
+MEMBERS = 4096
+UUID_BYTES = 32
 DIGITS = bytes(0x30 if 0x30 <= code <= 0x39 else code for code in range(256))
 
 _OTHER_DIGITS = [bytes.maketrans(b"0123456789", digit * 10) for digit in (b"0", b"1", b"5", b"9")]
@@ -49,8 +50,9 @@ class Known:
     def name(self, line: bytes, told_at: int) -> str | None:
         """The name of the event that is *line* alone; None: not known. *told_at* is the place in it that told it."""
         shape = line.translate(DIGITS)
-        name = self.names.get(_short(shape, told_at)) or self.names.get(shape)
-        if name is not None:
+        short = _short(shape, told_at)
+        name = self.names.get(short) or self.names.get(shape)
+        if name is not None and len(shape) - len(short) < UUID_BYTES:  # with a uuid in it, it won't come again
             if len(self.shapes) >= MEMBERS:
                 self.shapes.clear()
             self.shapes[shape] = name
