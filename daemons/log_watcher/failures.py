@@ -36,7 +36,7 @@ _TESTS = (
     r"[=!]+ (?:.{0,200}\W)?[1-9]\d* (?:failed|errors?)\b.{0,200} [=!]+$",
     r"(?:Tests|Test Suites): +[1-9]\d* failed|\d+ examples, [1-9]\d* failure",
     r"FAILURES!$|Tests: \d+, .{0,40}Failures: [1-9]",
-    r"\s{0,8}[1-9]\d* (?:Error\(s\)|failed$|errors? generated\.)|Bail out!|E {3,}\w+(?:Error|Exception)\b",
+    r"\s{0,8}[1-9]\d* (?:Error\(s\)|fail(?:ed|ing)$|errors? generated\.)|Bail out!|E {3,}\w+(?:Error|Exception)\b",
 )
 _RUNTIME = (
     r"\*\* \((?:exit|throw|\w+(?:\.\w+)*Error)\) ",
