@@ -30,7 +30,8 @@ _FAILURES = (
     "ailed to (?:compile|start|mount|listen|activate|resolve)", "Module (?:not found|build failed)",
     r"[1-9]\d{0,9} errors", "ELIFECYCLE", "ERR_PNPM_", r"not ok \d", r"\xe2\x9c(?:\x95|\x96|\x97|\x98)|\xe2\xa8\xaf",
     r"(?:^|\s|\x1b\[\d+m)\xc3\x97 ",  # crosses
-    r"[1-9]\d{0,9} fail(?:ed|ing)", r"\*\* \([a-zA-Z]", "(?:aughtException|unhandledRejection): ", "undefined reference to",
+    r"[1-9]\d{0,9} fail(?:ed|ing)", r"\*\* \([a-zA-Z]",
+    "(?:aughtException|unhandledRejection): ", "undefined reference to",
     "cannot find -l", "Execution failed for", "rake aborted", "Bail out!", "FAILURES!", r"[\[:]vite:", "ERR! ",
     r"\d failure", "Failures: [1-9]", ": segfault at ", "protection fault", "invalid opcode",
     "kernel: .{0,30}BUG: ", "Failed with result '",
