@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from daemons.masking import MASK, mask
 from tests import secret_cases
 
-SETS = ("developed.txt", "held_out.txt")
+SETS = ("developed.txt", "held_out.txt", "held_out_2.txt")
 
 
 @pytest.mark.parametrize("name", SETS)

@@ -68,6 +68,8 @@ _VALUE_BYTES = 8192
 
 _HEADERS = {
     "bearer": lazy(r"bearer[ \t]+(?:token[ \t]*[:=]?[ \t]*)?[\"']?(?P<value>[A-Za-z0-9._~+/=-]{8,})", re.IGNORECASE),
+    "auth plain": lazy(r"auth plain[ \t]+(?P<value>[A-Za-z0-9+/]{8,}={0,2})(?![A-Za-z0-9])", re.IGNORECASE),
+    "auth login": lazy(r"auth login[ \t]+(?P<value>[A-Za-z0-9+/]{8,}={0,2})(?![A-Za-z0-9])", re.IGNORECASE),
     "basic ": lazy(r"basic[ \t]+(?P<value>[A-Za-z0-9+/_-]{8,}={0,2})(?![A-Za-z0-9])", re.IGNORECASE),
 }
 _COOKIE = lazy(r"[\w.%-]{1,80}=(?P<value>[^;,\s\"'\\]{6,4096})")

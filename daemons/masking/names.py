@@ -45,7 +45,7 @@ _CUES: tuple[tuple[str, Family, str], ...] = (
 )
 _ADDITION = (
     r"(?:[._-]?(?:base64|base|b64|data|value|val|old|new|current|prod|dev|test|staging|raw|text|plain(?:text)?|string"
-    r"|hash|digest|confirm(?:ation)?|repeat|again|encrypted|enc|sha256|256|hex|str|\d{1,2}))?"
+    r"|hash|digest|confirm(?:ation)?|repeat|again|encrypted|enc|sha256|256|hex|str|bin|\d{1,2})| \d{1,2}(?=:))?"
     r"(?![A-Za-z0-9_]|[.-][A-Za-z]{2})"
 )
 _WORDS = {cue: lazy(word + _ADDITION, re.IGNORECASE) for cue, _, word in _CUES}

@@ -93,6 +93,8 @@ _QUALIFIED = lazy(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
 _NAME = lazy(r"[A-Za-z_$][A-Za-z_$]*(?:[._-][A-Za-z_]+)*")
 _LETTERS = lazy(r"[A-Za-z]+(?:['’-][A-Za-z]+)*[.,:;!?]?")
 _PAIR = lazy(r"[A-Za-z_]\w{0,40}=[^=]")
+# What things of a cluster are called: `app-tls-2024`, `sh.helm.release.v1.app.v1`.
+_LABEL = lazy(r"(?:[a-z]+\d{0,4}|\d{1,4})(?:[._-](?:[a-z]+\d{0,4}|\d{1,4}))*")
 _CUE = lazy(r"pass|pwd|secret|token|key|cred|auth", re.IGNORECASE)
 _MORE_WORDS = lazy(r"[ \t]+(?:[a-z]{2,}|[A-Za-z]+[ \t]+[a-z]{2,})")
 
@@ -144,7 +146,7 @@ def is_secret(value: str, family: Family, place: Place) -> bool:
         return False  # two of a list of names
     if place.is_code and (_FILLED_IN.search(value) or (value[0] in "([" and not place.is_quoted)):
         return False
-    if place.separator == "space" and family == "secret" and (_is_identifier(value) or not is_opaque(value)):
+    if place.separator == "space" and family == "secret" and (_LABEL.fullmatch(value) or not is_opaque(value)):
         return False  # secret "db-creds" not found
     if place.is_quoted:
         return _is_secret_in_quotes(value, family)
@@ -195,7 +197,8 @@ def _is_secret_bare(value: str, family: Family, place: Place) -> bool:
     is_word = bool(_LETTERS.fullmatch(value))
     if place.separator in ("==", "===", ",", "space") and family != "pin":
         return looks_random(value) or (not is_word and family == "password" and is_opaque(value))
-    if is_word and place.separator == ":" and _MORE_WORDS.match(place.follows):
+    is_program = place.name.lower() in ("passwd", "chpasswd", "vncpasswd", "gpasswd")
+    if is_word and place.separator == ":" and (is_program or _MORE_WORDS.match(place.follows)):
         return False  # "password: must be …"
     if family == "password":
         return not (is_word and value[-1] in ":!?")
