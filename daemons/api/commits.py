@@ -3,7 +3,7 @@
     request threads --put--> queue --all of it--> lock, edits, fsync, rename, fsync --> each request its own outcome
     a request alone ------------------------------^  without the way over the other thread and back
 
-With 64 clients that is 12 times what one durable replacement after the other gives. (A leader among the requests
+With 64 clients that is 8 to 28 times what one durable replacement after the other gives. (A leader among the requests
 instead of a thread of its own batched only two: the committer barges in again.)
 """
 
