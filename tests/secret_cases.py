@@ -4,7 +4,7 @@ A template holds what stands around; ⟦…⟧ stands for a value that is made: 
 people choose them; `_MAKERS` has them all. ␤ is a newline. Of `kind | template`, the kind is for the count alone.
 
     fixtures/secrets/developed.txt   the rules were made with these
-    fixtures/secrets/held_out.txt    the rules were not made from these: only their totals count
+    fixtures/secrets/held_out*.txt   the rules were not made from these: only their totals count
 """
 
 from __future__ import annotations

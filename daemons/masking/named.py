@@ -76,6 +76,12 @@ _COOKIE = lazy(r"[\w.%-]{1,80}=(?P<value>[^;,\s\"'\\]{6,4096})")
 _COOKIE_ATTRIBUTES = lazy(r"(?:path|domain|expires|max-age|samesite|version|lang|theme|locale)=", re.IGNORECASE)
 _QUERY = lazy(r"[?&](?:key|code|auth|hash|t|k|s|access)=(?P<value>[A-Za-z0-9._~%+/=-]{16,2048})")
 _INPUT = lazy(r"<input\b[^<>]{0,300}?\bvalue=[\"'](?P<value>[^\"'<>\n]{3,200})[\"'][^<>]{0,300}>", re.IGNORECASE)
+# The words that a wallet is restored from.
+_PHRASE = lazy(
+    r"(?:seed[ _-]?phrase|mnemonic(?:[ _-]?phrase)?)[\"']?[ \t]*[:=][ \t]*[\"']?"
+    r"(?P<value>(?:[a-z0-9]{3,10} ){5,23}[a-z0-9]{3,10})",
+    re.IGNORECASE,
+)
 _TYPE_PASSWORD = lazy(r"type=[\"']?password", re.IGNORECASE)
 # `the password for bob is: x`
 _TOLD = lazy(
@@ -96,6 +102,8 @@ def masked_names(text: str) -> str:
             end = spans[-1][1] if spans else 0
     if "<input" in lower:
         spans += [found.span("value") for found in _INPUT.finditer(text) if _TYPE_PASSWORD.search(found.group())]
+    if "seed" in lower or "mnemonic" in lower:
+        spans += [found.span("value") for found in _PHRASE.finditer(text)]
     if "?" in text or "&" in text:
         spans += [found.span("value") for found in _QUERY.finditer(text) if looks_random(found["value"])]
     return replaced(text, spans)

@@ -194,8 +194,10 @@ def _is_secret_bare(value: str, family: Family, place: Place) -> bool:
         return False
     if _MEMBER.fullmatch(value) or _names_itself(value.rstrip(":;,."), place):
         return False
+    if family == "pin":
+        return value.isdigit() or is_opaque(value)
     is_word = bool(_LETTERS.fullmatch(value))
-    if place.separator in ("==", "===", ",", "space") and family != "pin":
+    if place.separator in ("==", "===", ",", "space"):
         return looks_random(value) or (not is_word and family == "password" and is_opaque(value))
     is_program = place.name.lower() in ("passwd", "chpasswd", "vncpasswd", "gpasswd")
     if is_word and place.separator == ":" and (is_program or _MORE_WORDS.match(place.follows)):
@@ -211,7 +213,7 @@ def _is_expression(value: str, place: Place) -> bool:
     """Whether *value* is a call or a look-up, which a program's line may break off behind the bracket."""
     if not (_CODE_CALL if place.is_code else _EXPRESSION).fullmatch(value):
         return False
-    is_closed = place.is_code or value[-1] in "([" or any(bracket in value + place.follows for bracket in ")]")
+    is_closed = place.is_code or value[-1] in "([=:" or any(bracket in value + place.follows for bracket in ")]")
     return is_closed and not looks_random(re.split(r"[(\[]", value)[0])
 
 
