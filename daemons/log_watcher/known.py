@@ -17,12 +17,13 @@ from daemons.log_watcher.words import ERROR
 
 # Longer ones are not remembered: header, message and quoted words are cut at lengths above this.
 LINE_BYTES = 240
-MEMBERS = 4096
+MEMBERS = 8192
 UUID_BYTES = 32
 DIGITS = bytes(0x30 if 0x30 <= code <= 0x39 else code for code in range(256))
 
 _OTHER_DIGITS = [bytes.maketrans(b"0123456789", digit * 10) for digit in (b"0", b"1", b"5", b"9")]
-_VARIES = re.compile(rb"[0a-f]{8}-(?:[0a-f]{4}-){3}[0a-f]{12}|00+")
+_UUID = re.compile(rb"[0a-f]{8}-(?:[0a-f]{4}-){3}[0a-f]{12}")
+_DIGITS = re.compile(rb"00+")
 _LINE_NUMBER = re.compile(rb", line \d+")
 _REQUEST = re.compile(
     rb"\"(?P<method>GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS) (?P<path>/[^\s?\"]*)[^\"\n]{0,2000}\" "
@@ -112,7 +113,10 @@ class Known:
 
 def _short(shape: bytes, told_at: int) -> bytes:
     """*shape* with numbers of any length, and uuids, as one digit behind *told_at*."""
-    return shape[: told_at + 1] + b"\0" + _VARIES.sub(b"0", shape[told_at + 1 :])
+    said = shape[told_at + 1 :]
+    if said.count(b"-") >= 4:
+        said = _UUID.sub(b"0", said)
+    return shape[: told_at + 1] + b"\0" + _DIGITS.sub(b"0", said)
 
 
 def _asked(request: re.Match[bytes]) -> bytes:
