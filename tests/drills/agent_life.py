@@ -29,6 +29,7 @@ from daemons.clock import Wake
 from daemons.registry import Registry
 from daemons.registry_service import __main__ as registry_service
 from daemons.registry_service.__main__ import RegistryService
+from tests.drills.homes import end_tmux
 from tests.drills.report import Report
 
 FOREVER = ["sleep", "300"]
@@ -65,7 +66,7 @@ class Life(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.service.close()
-        subprocess.run(["tmux", "-L", self.socket, "kill-server"], capture_output=True, check=False)
+        end_tmux(self.socket)
         shutil.rmtree(self.home, ignore_errors=True)
         Life.lived += 1
         if Life.lived % SAID_EVERY == 0:

@@ -41,6 +41,13 @@ class TmuxHome:
         return subprocess.Popen([sys.executable, *words], env={**self.environ, **other}, **quiet)
 
 
+def end_tmux(socket: str) -> None:
+    """End the server of that name, and remove what it leaves of itself."""
+    subprocess.run(["tmux", "-L", socket, "kill-server"], capture_output=True, timeout=10, check=False)
+    folder = Path(os.environ.get("TMUX_TMPDIR") or "/tmp")
+    (folder / f"tmux-{os.getuid()}" / socket).unlink(missing_ok=True)
+
+
 @contextmanager
 def tmux_home(folder: Path, **own: str) -> Iterator[TmuxHome]:
     """One, whose server is ended also when the drill is told to end."""
@@ -49,5 +56,5 @@ def tmux_home(folder: Path, **own: str) -> Iterator[TmuxHome]:
     try:
         yield home
     finally:
-        home.shell("kill-server")
+        end_tmux(str(home.conf.tmux_socket))
         signal.signal(signal.SIGTERM, before)
