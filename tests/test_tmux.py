@@ -344,7 +344,7 @@ def test_a_name_that_is_taken_is_refused_whoever_took_it(conf: Settings, shell: 
     shell("new-session", "-d", "-s", "cmux", "-n", "worker-a", *FOREVER)
 
     # For an instant the new process still is tmux itself.
-    with pytest.raises(NameTaken, match="cmux:worker-a is taken: @0 runs (sleep|tmux)"):
+    with pytest.raises(NameTaken, match=r"cmux:worker-a is taken: @0 runs (sleep|tmux)"):
         tmux.open_window(conf, "worker-a", command=FOREVER)
 
     assert windows(conf) == [("cmux", "worker-a")]
