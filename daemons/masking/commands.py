@@ -46,6 +46,7 @@ _COMMANDS = (
     ("zip", rf"\b(?:zip|unzip){_GAP}{_MORE}-P{_GAP}[\"']?{_WORD}"),
     ("curl", rf"curl\b{_OPTIONS}[\s\"'](?:-u|--user|-U|--proxy-user)(?:=|{_GAP}|(?=[\"']))?{_PAIR}"),
     ("machine", rf"machine[ \t]+\S{{1,200}}\s+login[ \t]+\S{{1,200}}\s+password[ \t]+{_WORD}"),
+    ("configure set", rf"configure set[ \t]+\S{{0,60}}(?:secret|token|password|key)\w{{0,40}}[ \t]+{_WORD}"),
     ("requirepass", rf"\brequirepass\"?[ \t]+{_WORD}"),
     ("masterauth", rf"\bmasterauth\"?[ \t]+{_WORD}"),
     (

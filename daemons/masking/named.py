@@ -61,6 +61,7 @@ _CODE_LINE = lazy(
 )
 _FLAG = lazy(r"(?:^|[\s\"'\[(])--?[\w.-]{0,39}$")
 _FIRST_OF_PAIR = lazy(rf"[(\[][ \t]*[bu]?{_QUOTE}[\w.-]{{0,36}}$")
+_RESOURCE = lazy(r"\b(?:resource|data|ephemeral) \"[\w-]{0,38}$")
 _CODE_BYTES = 400
 _VALUE_BYTES = 8192
 
@@ -147,7 +148,9 @@ def _named(text: str, at: int, cue: str) -> Iterator[Span]:
 
 
 def _behind_blank(text: str, name: Name, position: int) -> Iterator[Span]:
-    """`--password x`, `PASSWORD 'x'`, `ENV API_TOKEN x`; a word behind a word is prose."""
+    """`--password x`, `PASSWORD 'x'`, `ENV API_TOKEN x`; a word behind a word is prose, `resource "a" "b"` a name."""
+    if _RESOURCE.search(name.left):
+        return
     follows = text[position : position + 1]
     told = _TOLD.match(text, position - 1) if name.family == "password" else None
     if _FLAG.search(name.left) and follows not in "-[<":

@@ -148,7 +148,7 @@ def masked_shapes(text: str) -> str:
     if "$" in text or "{SSHA" in text:
         text = _PASSWORD_HASH.sub(MASK, text)
     if len(text) >= _LINE_OF_KEY:
-        text = _KEY_LINE.sub(_masked_line, text)
+        text = _without_key_lines(text)
     return replaced(text, _tokens(text))
 
 
@@ -212,6 +212,23 @@ def _key_blocks(text: str) -> Iterator[Span]:
 _LINE_OF_KEY = 64
 _KEY_LINE = lazy(r"^[A-Za-z0-9+/]{64}(?:[A-Za-z0-9+/]{6}|[A-Za-z0-9+/]{12})?$", re.MULTILINE)
 _HEX = lazy(r"[0-9a-f]+|[0-9A-F]+")
+_BEGIN_PUBLIC = lazy(r"-----BEGIN (?![A-Z0-9 ]{0,40}PRIVATE)[A-Z0-9 ]{1,40}-----")
+
+
+def _without_key_lines(text: str) -> str:
+    """*text* with such lines masked; certificates and public keys, which are made of the same, stay."""
+    parts: list[str] = []
+    position = 0
+    while begin := _BEGIN_PUBLIC.search(text, position):
+        end = text.find("-----END", begin.end())
+        parts += (
+            _KEY_LINE.sub(_masked_line, text[position : begin.start()]),
+            text[begin.start() : end if end > 0 else None],
+        )
+        if end < 0:
+            return "".join(parts)
+        position = end
+    return "".join(parts) + _KEY_LINE.sub(_masked_line, text[position:])
 
 
 def _masked_line(found: re.Match[str]) -> str:
