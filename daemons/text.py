@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 
-from daemons.masking import MASK, mask
+from daemons.masking import MASK, has_cue, mask
 
-__all__ = ["MASK", "decode", "fence", "mask", "safe"]
+__all__ = ["MASK", "decode", "fence", "has_cue", "mask", "safe"]
 
 # C0 (but not tab and newline), DEL and C1; bidirectional and zero-width characters; line and paragraph separators;
 # lone surrogates, which cannot be encoded.

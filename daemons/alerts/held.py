@@ -18,7 +18,8 @@ from datetime import datetime
 from pathlib import Path
 
 from daemons import clock, files, text
-from daemons.alerts.model import Held
+from daemons.alerts.model import Held, Occurrence
+from daemons.alerts.plain import PlainTexts
 from daemons.files import StorageError
 
 # Of one alert, and of all that one sender holds; beyond that, occurrences are only counted.
@@ -28,6 +29,9 @@ RECORD_LIMIT = 64 << 10
 # What stands before a line that was only near the evidence.
 AROUND = "┊"
 AROUND_LIMIT = 300
+_NOTHING = ("", "")
+# What `json.dumps` does with a text, without the way there; ASCII only.
+_JSON_TEXT = json.encoder.encode_basestring_ascii
 # A body shows no more than 1 MiB.
 _READ_LIMIT_BYTES = 2 << 20
 
@@ -40,18 +44,16 @@ class Record:
     count: int
     evidence: str
 
-    def to_line(self) -> bytes:
-        return json.dumps([self.at, self.count, self.evidence]).encode() + b"\n"
 
-
-def record_of(evidence: str, count: int, now: datetime, around: tuple[str, str] = ("", "")) -> Record:
-    """*evidence* made safe, its secrets masked, cut when it is very long; between the lines that stood *around* it."""
+def _shown(one: Occurrence) -> str:
+    """Its evidence made safe, secrets masked, cut when it is very long; between the lines that stood around it."""
+    evidence = one.evidence
     shown = text.mask(text.safe(evidence[: 2 * RECORD_LIMIT]))
     cut = max(0, len(evidence) - 2 * RECORD_LIMIT) + max(0, len(shown) - RECORD_LIMIT)
     if cut:
         shown = f"{shown[:RECORD_LIMIT]}\n… {cut} characters were cut here"
-    before, after = (_set_apart(lines) for lines in around)
-    return Record(clock.stamp(now), count, "\n".join((*before, shown, *after)))
+    before, after = (_set_apart(lines) for lines in one.around)
+    return "\n".join((*before, shown, *after))
 
 
 def _set_apart(lines: str) -> list[str]:
@@ -65,26 +67,39 @@ class HeldFiles:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._plain = PlainTexts()
 
-    def add(self, held: Held, records: Iterable[Record]) -> None:
-        """Append *records* to the file of *held*, durably, as far as there is room; the rest is counted in `cut`.
+    def add(self, held: Held, occurrences: Iterable[Occurrence], now: datetime) -> None:
+        """Append a record of each to the file of *held*, durably, as far as there is room; others count in `cut`.
 
-        Call `sync_names` before the state that names a new file is written.
+        What can find no room is not even made. Call `sync_names` before the state that names a new file is written.
         """
         lines = []
         room = before = self._room(held)
-        for record in records:
-            line = record.to_line()
-            if len(line) > room:
-                held.cut += record.count
+        stamp = _JSON_TEXT(clock.stamp(now))
+        for one in occurrences:
+            # Of what is no secret, the line in the file is longer than the text.
+            line = self._line(one, stamp) if len(one.evidence) < room or len(one.evidence) > RECORD_LIMIT else ""
+            if not line or len(line) > room:
+                held.cut += one.count
                 continue
             room -= len(line)
             lines.append(line)
-            held.kept += record.count
+            held.kept += one.count
         if lines:
             held.name = held.name or f"{secrets.token_hex(8)}.jsonl"
-            self._write(self.folder / held.name, held.size, b"".join(lines))
+            self._write(self.folder / held.name, held.size, "".join(lines).encode())
             held.size += before - room
+
+    def _line(self, one: Occurrence, stamp: str) -> str:
+        """The record of *one*, as it stands in the file."""
+        evidence = one.evidence
+        if one.around == _NOTHING and self._plain.has(evidence):
+            return f"[{stamp}, {one.count}, {_JSON_TEXT(evidence)}]\n"
+        shown = _shown(one)
+        if shown == evidence:
+            self._plain.learn(evidence)
+        return f"[{stamp}, {one.count}, {_JSON_TEXT(shown)}]\n"
 
     def _room(self, held: Held) -> int:
         """How many bytes more *held* may have."""

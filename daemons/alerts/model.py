@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import PurePath
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from daemons import clock
 from daemons.alerts.variety import Variety
@@ -29,8 +29,7 @@ _STATES: dict[str, State] = {"open": "open", "acknowledged": "acknowledged", "cl
 _TOLD: dict[str, Told] = {"nothing": "nothing", "open": "open", "cleared": "cleared"}
 
 
-@dataclass(frozen=True, slots=True)
-class Occurrence:
+class Occurrence(NamedTuple):
     """Something that happened *count* times. Alike ones have one *key*; *kind* and *subject* say what, and to whom.
 
     Handed in again with the same *source* and *position* (of a log line: which file, and where), it counts once; the
@@ -42,7 +41,7 @@ class Occurrence:
     kind: str
     subject: str
     evidence: str
-    count: int = 1
+    count: int = 1  # type: ignore[assignment]  # a tuple's own `count` is asked by nobody
     source: str | None = None
     position: int | None = None
     around: tuple[str, str] = ("", "")

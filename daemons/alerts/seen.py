@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from operator import lt
 
 from daemons.alerts.model import mapping, whole
 
@@ -30,6 +31,20 @@ class Seen:
         insort(known, position, lo=1)
         if len(known) > POSITIONS_KEPT + 1:
             del known[0]  # the lowest one becomes the floor
+        if len(self._sources) > SOURCES_KEPT:
+            del self._sources[next(iter(self._sources))]
+        return True
+
+    def add_all(self, source: str, positions: Sequence[int]) -> bool:
+        """Remember *positions*, as `add` would one by one. False, and nothing is done: not all are behind the last one.
+
+        A log's errors come in order, thousands at once in a storm.
+        """
+        known = self._sources.get(source, [-1])
+        if not positions or positions[0] <= known[-1] or not all(map(lt, positions, positions[1:])):
+            return False
+        self._sources.pop(source, None)
+        self._sources[source] = [*known, *positions][-POSITIONS_KEPT - 1 :]
         if len(self._sources) > SOURCES_KEPT:
             del self._sources[next(iter(self._sources))]
         return True

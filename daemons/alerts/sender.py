@@ -9,9 +9,10 @@ call (of whoever: the restarted daemon, an acknowledgement) finds the outbox and
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
@@ -19,7 +20,7 @@ from urllib.parse import quote
 from daemons import clock, files, log
 from daemons import mailbox as mailboxes
 from daemons.alerts import words
-from daemons.alerts.held import HeldFiles, Record, record_of
+from daemons.alerts.held import HeldFiles
 from daemons.alerts.model import LOG, Alert, Occurrence
 from daemons.alerts.outbox import Sender
 from daemons.alerts.state import Outgoing, SenderState
@@ -127,36 +128,27 @@ class Alerts:
     def _count(
         self, state: SenderState, occurrences: Sequence[Occurrence], headline: str | None, now: datetime
     ) -> None:
-        records: dict[str, list[Record]] = {}
-        for one in occurrences:
-            if not self._is_counted(state, one):
-                self._add(state, one, headline, now)
-                if one.evidence:
-                    records.setdefault(one.key, []).append(record_of(one.evidence, one.count, now, one.around))
-        self._hold(state, records)
+        by_key: dict[str, list[Occurrence]] = {}
+        for one in _not_counted(state, occurrences):
+            by_key.setdefault(one.key, []).append(one)
+        for alike in by_key.values():
+            self._add(state, alike, headline, now)
+        self._hold(state, by_key, now)
 
-    def _is_counted(self, state: SenderState, one: Occurrence) -> bool:
-        """Whether *one* was handed in before; remembers it."""
-        if one.source is None or one.position is None:
-            return False
-        known = state.alerts.get(one.key)
-        is_latest = known is not None and known.is_open and known.latest == (one.source, one.position)
-        return is_latest or not state.seen.add(one.source, one.position)
-
-    def _add(self, state: SenderState, one: Occurrence, headline: str | None, now: datetime) -> None:
-        alert = state.alerts.setdefault(one.key, Alert(self.sender, one.key, one.kind, one.subject, now, now))
+    def _add(self, state: SenderState, alike: Sequence[Occurrence], headline: str | None, now: datetime) -> None:
+        """Count *alike*, which are of one alert: what is said of each of them is made only where it will be shown."""
+        last = alike[-1]
+        alert = state.alerts.setdefault(last.key, Alert(self.sender, last.key, last.kind, last.subject, now, now))
         if not alert.is_open:
             self._reopen(state, alert, now)
-        alert.last, alert.kind, alert.subject = now, one.kind, one.subject
-        alert.count += one.count
-        alert.untold += one.count
-        if one.variant is not None:
-            alert.variety.add(one.variant, one.count, words.gist_of(one.evidence) or "")
-        elif alert.gist is None and one.kind == LOG:
-            alert.gist = words.gist_of(one.evidence)
-        alert.latest = None if one.source is None or one.position is None else (one.source, one.position)
+        alert.last, alert.kind, alert.subject = now, last.kind, last.subject
+        count = sum(one.count for one in alike)
+        alert.count += count
+        alert.untold += count
+        _note_what_it_is(alert, alike)
+        alert.latest = None if last.source is None or last.position is None else (last.source, last.position)
         is_told_now = alert.due(now, self._cooldown) is not None
-        alert.headline = headline if is_told_now and one.kind != LOG else None
+        alert.headline = headline if is_told_now and last.kind != LOG else None
 
     def _reopen(self, state: SenderState, alert: Alert, now: datetime) -> None:
         alert.state, alert.first, alert.count, alert.variety = "open", now, 0, Variety()
@@ -164,12 +156,14 @@ class Alerts:
         if alert.due(now, self._cooldown) is None:
             self._teller.note_quietly(state, "alert.reopened", {"key": alert.key}, now)
 
-    def _hold(self, state: SenderState, records: dict[str, list[Record]]) -> None:
+    def _hold(self, state: SenderState, by_key: Mapping[str, Sequence[Occurrence]], now: datetime) -> None:
         has_new_files = False
-        for key, kept in records.items():
-            held = state.alerts[key].held
-            has_new_files |= held.name is None
-            self._held.add(held, kept)
+        for key, alike in by_key.items():
+            shown = [one for one in alike if one.evidence]
+            if shown:
+                held = state.alerts[key].held
+                has_new_files |= held.name is None
+                self._held.add(held, shown, now)
         if has_new_files:
             self._held.sync_names()
             files.reached("alerts.held")
@@ -281,6 +275,48 @@ class Alerts:
 
     def _signature(self) -> object:
         return _signature(self._path), self._teller.changes()
+
+
+def _not_counted(state: SenderState, occurrences: Sequence[Occurrence]) -> list[Occurrence]:
+    """Those of *occurrences* that were not handed in before; remembers them."""
+    found: list[Occurrence] = []
+    for source, group in groupby(occurrences, key=lambda one: one.source):
+        alike = list(group)
+        is_new = source is not None and _are_new(state, source, alike)
+        found += alike if is_new else [one for one in alike if not _is_counted(state, one)]
+    return found
+
+
+def _are_new(state: SenderState, source: str, alike: Sequence[Occurrence]) -> bool:
+    """Whether *alike* all lie, in order, behind what was counted of *source*; then they are remembered."""
+    positions = [one.position for one in alike if one.position is not None]
+    if len(positions) < len(alike):
+        return False
+    latest = (alert.latest for alert in state.alerts.values() if alert.latest and alert.latest[0] == source)
+    return all(positions[0] > counted for _, counted in latest) and state.seen.add_all(source, positions)
+
+
+def _is_counted(state: SenderState, one: Occurrence) -> bool:
+    """Whether *one* was handed in before; remembers it."""
+    if one.source is None or one.position is None:
+        return False
+    known = state.alerts.get(one.key)
+    is_latest = known is not None and known.is_open and known.latest == (one.source, one.position)
+    return is_latest or not state.seen.add(one.source, one.position)
+
+
+def _note_what_it_is(alert: Alert, alike: Sequence[Occurrence]) -> None:
+    """What *alert* is called, and of what kinds it is; the slow part is done for the first of each kind only."""
+    counts: dict[str, int] = {}
+    for one in alike:
+        if one.variant is not None:
+            if one.variant not in counts and alert.variety.lacks(one.variant):
+                alert.variety.add(one.variant, 0, words.gist_of(one.evidence) or "")
+            counts[one.variant] = counts.get(one.variant, 0) + one.count
+        elif alert.gist is None and one.kind == LOG:
+            alert.gist = words.gist_of(one.evidence)
+    for variant, count in counts.items():
+        alert.variety.add(variant, count, "")
 
 
 def _open(state: SenderState) -> list[Alert]:

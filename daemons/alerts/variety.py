@@ -29,6 +29,10 @@ class Variety:
         else:
             self.beyond += count
 
+    def lacks(self, kind: str) -> bool:
+        """Whether *kind* would be remembered as a new one, with its gist."""
+        return kind not in self.kinds and len(self.kinds) < KINDS_KEPT
+
     @property
     def told(self) -> str | None:
         """How many kinds there are, in words; None when they are not counted."""

@@ -42,6 +42,8 @@ class Event(NamedTuple):
     @property
     def text(self) -> bytes:
         """The lines as they stood, each cut at 4 KiB, and that said."""
+        if len(self.lines) == 1:
+            return _cut(self.lines[0])
         return b"\n".join(map(_cut, self.lines))
 
 

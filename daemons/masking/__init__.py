@@ -10,15 +10,20 @@ The names stay, the values go: a reader sees that there was a password, and none
 proportion to the text's length: cues are looked for as plain substrings, and what is tried there looks a bounded way.
 """
 
-from daemons.masking.commands import masked_commands
+from daemons.masking.commands import holds_command, masked_commands
 from daemons.masking.marks import MASK
-from daemons.masking.named import masked_names
+from daemons.masking.named import holds_name, masked_names
 from daemons.masking.shapes import masked_shapes
 from daemons.masking.urls import masked_urls
 
-__all__ = ["MASK", "mask"]
+__all__ = ["MASK", "has_cue", "mask"]
 
 
 def mask(text: str) -> str:
     """*text* with keys, tokens and passwords replaced by `[masked]`; names of keys and users stay. Twice is once."""
     return masked_names(masked_commands(masked_urls(masked_shapes(text))))
+
+
+def has_cue(text: str) -> bool:
+    """Whether *text* holds anything that a secret is looked for behind; those that show what they are need none."""
+    return any(sign in text for sign in "@?&<$") or "://" in text or holds_name(text) or holds_command(text)

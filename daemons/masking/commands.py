@@ -66,6 +66,12 @@ def masked_commands(text: str) -> str:
     return text
 
 
+def holds_command(text: str) -> bool:
+    """Whether something in *text* may be a command with a password on its line."""
+    lower = text.lower()
+    return any(cue.lower() in lower for cue, _ in _COMMANDS)
+
+
 def _spans(text: str, pattern: re.Pattern[str]) -> Iterator[Span]:
     for found in pattern.finditer(text):
         name = next(name for name, value in found.groupdict().items() if value and name not in ("open", "inner"))

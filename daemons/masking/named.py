@@ -110,6 +110,14 @@ def masked_names(text: str) -> str:
     return replaced(text, spans)
 
 
+def holds_name(text: str) -> bool:
+    """Whether anything in *text* may be the name of a secret, or an address that is one."""
+    lower = _lower(text)
+    if any(word in lower for word in ("hook", "ifttt", "key", *_HEADERS)):
+        return True
+    return "mnemonic" in lower or any(name_at(text, at, cue) for at, cue in cues(lower, ()))
+
+
 def _lower(text: str) -> str:
     """*text* without capitals, each letter at its place."""
     lower = text.lower()
