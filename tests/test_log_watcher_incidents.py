@@ -210,6 +210,17 @@ def test_an_error_that_is_known_comes_without_the_lines_around_it(watcher, conf,
     assert "┊" not in again
 
 
+def test_a_kind_of_a_storm_comes_with_the_lines_around_it_once(watcher, conf, log, mail):
+    write(watcher, log, f"INFO a\n{errors(range(40))}", BEGAN)
+    write(watcher, log, f"INFO b\n{errors(range(1))}INFO c\n", BEGAN + timedelta(minutes=6))
+    write(watcher, log, f"INFO d\n{errors(range(50, 51))}", BEGAN + timedelta(minutes=12))
+
+    first, again, other = (body(conf, message) for message in mail())
+    assert "┊ INFO a\n" in first
+    assert "┊" not in again
+    assert "┊ INFO d\n" in other
+
+
 def test_a_body_says_first_what_it_is_about(watcher, conf, log, mail):
     write(watcher, log, "ERROR one broke\nERROR two broke, ``` password=hunter22x\n", BEGAN)
     write(watcher, log, "ERROR one broke\n" * 2, BEGAN + timedelta(minutes=6))

@@ -17,8 +17,10 @@ MEMBERS = 8192
 LIMIT = 4096
 
 _DIGITS = bytes(0x30 if 0x30 <= code <= 0x39 else code for code in range(256))
-# Bounded so that it is a run of its own, which begins like no token.
-_UUID = re.compile(rb"(?<![\w.~/:+-])[0a-f]{8}-(?:[0a-f]{4}-){3}[0a-f]{12}(?![\w.~/+=-]|:[\w.~/:+-])")
+# Bounded so that it is a run of its own, which begins like no token, and no part of a name.
+_UUID = re.compile(
+    rb"(?<![\w.~/:+-])[0a-f]{8}-(?:[0a-f]{4}-){3}[0a-f]{12}(?=[:,;)\]}\"'](?![\w.~/:+=-])| (?![A-Za-z])|\n|$)"
+)
 _MAY_BE_UUID = re.compile(rb"-(?:[0a-f]{4}-){3}").search
 # Of a frame of a trace, which stands between signs that end every word.
 _LINE_NUMBER = re.compile(rb", line 0{1,6}, in (?=[A-Za-z_<])")

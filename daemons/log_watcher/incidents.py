@@ -29,6 +29,7 @@ STORM_WITHIN = timedelta(minutes=1)
 OPEN_KINDS = 200
 # Of what is told together, so many errors of new kinds are shown with the lines around them, one of each kind.
 CONTEXTS = 20
+STORMED_REMEMBERED = 10_000
 NOTHING = ("", "")
 
 
@@ -81,7 +82,7 @@ class Incidents:
             keys = [alert.key for alert in group]
             log.info("log.quiet_again", path=path)
             self._alerts.clear(keys, now, reason="not seen again for a while")
-            self._of(path).open.difference_update(map(_kind_of, keys))
+            self._of(path).end(map(_kind_of, keys))
 
     def _of(self, path: str) -> _Kinds:
         return self._kinds.setdefault(path, _Kinds(path))
@@ -92,23 +93,40 @@ class _Kinds:
 
     def __init__(self, path: str) -> None:
         self.open: set[str] = set()
+        self._stormed: set[str] = set()  # those that came in a storm, and are no alerts of their own
         self._path = path
         self._new: deque[datetime] = deque()
 
     def expect(self, kinds: Iterable[str], now: datetime) -> set[str]:
-        """*kinds* came: those that are new, which are the answer, become open, or all of them a storm."""
+        """*kinds* came: those that are new, which are the answer, become open, or all of them a storm.
+
+        In a storm a kind is new once, as far as can be remembered.
+        """
         while self._new and not timedelta(0) <= now - self._new[0] < STORM_WITHIN:
             self._new.popleft()
-        new = set(kinds) - self.open
+        new = set(kinds) - self.open - self._stormed
         if not new or STORM in self.open:
+            self._remember_stormed(new)
             return new
         if len(self._new) + len(new) > STORM_KINDS or len(self.open) + len(new) > OPEN_KINDS:
             log.warning("log.storm_began", path=self._path, kinds=len(self._new) + len(new))
             self.open.add(STORM)
+            self._remember_stormed(new)
             return new
         self._new.extend([now] * len(new))
         self.open |= new
         return new
+
+    def end(self, kinds: Iterable[str]) -> None:
+        """*kinds* are no longer open; with a storm all that came in it is forgotten."""
+        self.open.difference_update(kinds)
+        if STORM not in self.open:
+            self._stormed.clear()
+
+    def _remember_stormed(self, kinds: Iterable[str]) -> None:
+        if len(self._stormed) >= STORMED_REMEMBERED:
+            self._stormed.clear()
+        self._stormed.update(kinds)
 
     def of(self, kind: str) -> str:
         """What an error of that *kind* counts as."""
