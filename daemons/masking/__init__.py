@@ -3,7 +3,9 @@
     shapes     private keys, tokens of known makers, hashes of passwords, webhooks: whatever stands around them
     urls       passwords and tokens in addresses
     commands   passwords on command lines, where no name stands before them
+    calls      ... and among the arguments of calls: `PDO->__construct('…', 'user', 'secret')`
     named      `password: x`, `--token x`, `"apiKey":"x"`, `<secret>x</secret>`: the name says that it is one ...
+    tables     columns below such a name
     values     ... unless the value says that it is none: null, a word of prose, a path, a variable's name
 
 The names stay, the values go: a reader sees that there was a password, and none of its letters. All of it takes time in
@@ -14,6 +16,7 @@ from daemons.masking.commands import holds_command, masked_commands
 from daemons.masking.marks import MASK
 from daemons.masking.named import holds_name, masked_names
 from daemons.masking.shapes import masked_shapes
+from daemons.masking.tables import masked_tables
 from daemons.masking.urls import masked_urls
 
 __all__ = ["MASK", "has_cue", "mask"]
@@ -21,9 +24,9 @@ __all__ = ["MASK", "has_cue", "mask"]
 
 def mask(text: str) -> str:
     """*text* with keys, tokens and passwords replaced by `[masked]`; names of keys and users stay. Twice is once."""
-    return masked_names(masked_commands(masked_urls(masked_shapes(text))))
+    return masked_tables(masked_names(masked_commands(masked_urls(masked_shapes(text)))))
 
 
 def has_cue(text: str) -> bool:
     """Whether *text* holds anything that a secret is looked for behind; those that show what they are need none."""
-    return any(sign in text for sign in "@?&<$") or "://" in text or holds_name(text) or holds_command(text)
+    return any(sign in text for sign in "@?&<$|") or "://" in text or holds_name(text) or holds_command(text)

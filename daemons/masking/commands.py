@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 
+from daemons.masking.calls import CALLS
 from daemons.masking.lazy import lazy
 from daemons.masking.marks import Span, replaced
-from daemons.masking.values import Place, is_secret
+from daemons.masking.values import Place, is_identifier, is_opaque, is_secret
 
 _PLACE = Place(is_quoted=True, separator="=", follows="", name="", is_code=False, is_pair=False)
 
@@ -23,6 +25,22 @@ _PAIR = (
 )
 # The options of one command stand on several lines, each but the last with a backslash at its end.
 _OPTIONS = r"(?:[^\n;|&]|\\\n|(?<=\\)\n){0,240}?"
+# What a tool is logged in with; other words there are names, and verbs of its own.
+_LIKELY = (
+    r"(?!--?\w)(?!(?:[\w-]{1,63}\.){1,6}[a-z]{2,12}(?::\d{1,5})?(?:\s|$))[\"']?(?P<likely>[^\s\"'=][^\s\"']{7,400})"
+)
+_PROMPT = r"^(?:[^\n$#%>]{0,80}[$#%>]|\+)[ \t]+(?:sudo[ \t]+)?"
+# Oracle's `user/password@database`.
+_ORACLE = r"[\w$#.-]{1,64}/(?P<bare>[^\s\"'/@][^\s\"'@]{0,128})"
+_USER_OF_BUNDLE = r"[\"']?[^\s\"':/=]{1,100}:(?P<bare>[^\s\"'/][^\s\"']{2,200})"
+# Samba's `user%password`.
+_PERCENT = r"-U[ \t]{0,4}[^\s%\"']{1,64}%(?P<bare>[^\s\"']{1,200})"
+# Alone on its line, below one that says what it is.
+_NEXT_LINE = r"[ \t]*\r?\n(?:[ \t]*\r?\n)?[ \t│|>*]{0,40}(?![\w.]{1,60}[(\[])(?P<likely>[^\s\"'/]{8,200})[ \t]*$"
+_IS = (
+    r"[\"']?\]?[ \t]*(?:=>|[:=,])[ \t]*"
+    r"(?:\"(?P<quoted>[^\"\n]{8,200})\"|'(?P<single>[^'\n]{8,200})'|(?P<likely>[^\s\"']{16,200}))"
+)
 _COMMANDS = (
     ("mysql", rf"mysql(?:dump|admin|import|show|check)?\b{_MORE}[\s\"']-p(?=[^\s\"'])(?P<bare>[^\s\"']{{1,200}})"),
     ("mariadb", rf"mariadb(?:-\w+)?\b{_MORE}[\s\"']-p(?=[^\s\"'])(?P<bare>[^\s\"']{{1,200}})"),
@@ -41,7 +59,7 @@ _COMMANDS = (
     ("chpasswd", r"chpasswd\b[^\n]{0,80}?[\s\"'][\w.-]{1,32}:(?P<bare>[^\s:\"']{4,200})"),
     ("PASSWORD FOR", rf"PASSWORD FOR[ \t]+\S{{1,120}}[ \t]*=[ \t]*(?:PASSWORD\()?{_WORD}"),
     ("pass:", r"-pass(?:in|out)?[ \t]{1,4}pass:(?P<bare>[^\s\"']{1,200})"),
-    ("smbclient", rf"smbclient\b{_MORE}[\s\"']-U[ \t]{{0,4}}[^\s%\"']{{1,64}}%(?P<bare>[^\s\"']{{1,200}})"),
+    ("smbclient", rf"smbclient\b{_MORE}[\s\"']{_PERCENT}"),
     ("htpasswd", rf"htpasswd{_GAP}-[a-zA-Z]*b[a-zA-Z]*{_GAP}\S{{1,200}}{_GAP}[^\s\"']{{1,64}}{_GAP}{_WORD}"),
     ("zip", rf"\b(?:zip|unzip){_GAP}{_MORE}-P{_GAP}[\"']?{_WORD}"),
     ("curl", rf"curl\b{_OPTIONS}[\s\"'](?:-u|--user|-U|--proxy-user)(?:=|{_GAP}|(?=[\"']))?{_PAIR}"),
@@ -49,31 +67,165 @@ _COMMANDS = (
     ("configure set", rf"configure set[ \t]+\S{{0,60}}(?:secret|token|password|key)\w{{0,40}}[ \t]+{_WORD}"),
     ("requirepass", rf"\brequirepass\"?[ \t]+{_WORD}"),
     ("masterauth", rf"\bmasterauth\"?[ \t]+{_WORD}"),
+    ("jdbc:oracle", rf"jdbc:oracle:\w{{1,8}}:{_ORACLE}@"),
+    ("sqlplus", rf"sqlplus\w{{0,3}}(?:[ \t]+-[A-Za-z]+(?:[ \t]+\d[\d.]*)?){{0,4}}[ \t]+[\"']?{_ORACLE}(?=[@\s\"']|$)"),
+    ("sqlldr", rf"sqlldr[ \t]+(?:\w{{1,20}}=\S{{1,60}}[ \t]+){{0,4}}[\"']?(?:userid=)?{_ORACLE}(?=[@\s\"']|$)"),
+    ("mpdp", rf"\bimpdp[ \t]+[\"']?(?:userid=)?{_ORACLE}(?=[@\s\"']|$)"),
+    ("expdp", rf"\bexpdp[ \t]+[\"']?(?:userid=)?{_ORACLE}(?=[@\s\"']|$)"),
+    ("racle", rf"(?:cx_Oracle|oracledb)\.\w{{1,20}}\([ \t]*[\"']{_ORACLE}@"),
+    ("onn", rf"^(?:SQL>[ \t]?)?(?:conn|connect)[ \t]+{_ORACLE}@(?=\w)"),
+    (
+        "login",
+        (
+            rf"\b(?:cargo|vault|wandb|consul|nomad|pulumi|fly|flyctl|heroku|sentry-cli|npm|snyk|rails|railway|supabase"
+            rf"|wrangler|doppler|infisical|hf|huggingface-cli|grafana-cli|dagger|depot|modal|replicate){_GAP}(?:auth{_GAP})?"
+            rf"login{_GAP}(?!--?\w){_LIKELY}"
+        ),
+    ),
+    ("login", rf"{_PROMPT}[\w./-]{{2,40}}{_GAP}(?:auth{_GAP})?login{_GAP}{_LIKELY}[\"']?[ \t]*$"),
+    ("authtoken", rf"\b(?:add-)?authtoken{_GAP}{_LIKELY}"),
+    ("auth", rf"\b(?:snyk|doctl|cf|deployctl|codecov|fossa){_GAP}auth{_GAP}(?:[\w.@+-]{{1,60}}{_GAP})?{_LIKELY}"),
+    ("auth", rf"\b(?:doctl|glab){_GAP}auth{_GAP}(?:init|login)\b{_MORE}[\s\"']-t{_GAP}{_LIKELY}"),
+    ("bw ", rf"\bbw{_GAP}(?:unlock|login{_GAP}\S{{3,100}}@\S{{3,100}}){_GAP}(?!--?\w){_WORD}"),
+    ("pypi-token", rf"\bpypi-token\.[\w-]{{1,60}}{_GAP}{_LIKELY}"),
+    ("http-basic", rf"\bconfig\b{_MORE}http-basic\.[\w.-]{{1,100}}{_GAP}[\w.@-]{{1,100}}{_GAP}{_WORD}"),
+    ("-oauth", rf"\b(?:github|gitlab|bitbucket)-oauth\.[\w.-]{{1,100}}{_GAP}{_LIKELY}"),
+    ("uthToken", rf"\bconfig{_GAP}set{_GAP}[\w./:@-]{{0,120}}_?[aA]uthToken{_GAP}{_LIKELY}"),
+    (
+        "mc ",
+        rf"\bmc{_GAP}(?:alias{_GAP}set|config{_GAP}host{_GAP}add){_GAP}\S{{1,60}}{_GAP}\S{{4,200}}{_GAP}\S{{1,100}}{_GAP}{_WORD}",
+    ),
+    (
+        "BUNDLE_",
+        rf"BUNDLE_\w{{1,80}}__\w{{1,80}}[\"']?[ \t]*[:=][ \t]*{_USER_OF_BUNDLE}",
+    ),
+    (
+        "bundle",
+        rf"bundle[r]?{_GAP}config{_GAP}(?:set{_GAP})?(?:--\w+{_GAP})?[\w-]{{1,60}}\.[\w.-]{{2,100}}{_GAP}{_USER_OF_BUNDLE}",
+    ),
+    ("net use", rf"net use\b[^\n]{{0,160}}?/user:\S{{1,80}}[ \t]+(?![/\\]){_WORD}"),
+    ("net use", rf"net use[ \t]+(?:[A-Z*]:?[ \t]+)?\\\\\S{{1,160}}[ \t]+(?![/*]){_WORD}[ \t]+/user:"),
+    ("net user", rf"net user[ \t]+[\w.-]{{1,40}}[ \t]+(?![/*]){_WORD}"),
+    ("/pass:", rf"/pass:{_WORD}"),
+    ("/p:", rf"freerdp\b{_MORE}[\s\"']/p:{_WORD}"),
+    ("/rp", rf"schtasks\b{_MORE}[ \t]/rp[ \t]+{_WORD}"),
+    ("-pw", rf"\b(?:plink|pscp|psftp|putty|kitty)\b{_MORE}[ \t]-pw{_GAP}{_WORD}"),
+    ("sexec", rf"sexec\b{_MORE}[ \t]-p{_GAP}{_WORD}"),
+    ("rdesktop", rf"rdesktop\b{_MORE}[ \t]-p{_GAP}(?!-){_WORD}"),
+    ("sqlcmd", rf"sqlcmd\b{_MORE}[\s\"']-P{_GAP}?{_WORD}"),
+    ("bcp", rf"\bbcp\b{_MORE}[\s\"']-P{_GAP}?{_WORD}"),
+    ("cqlsh", rf"cqlsh\b{_MORE}[\s\"']-p{_GAP}{_WORD}"),
+    ("rabbitmq", rf"rabbitmqctl\b{_MORE}(?:add_user|change_password|authenticate_user){_GAP}\S{{1,80}}{_GAP}{_WORD}"),
+    ("rabbitmq", rf"rabbitmqadmin\b{_MORE}[\s\"']-p{_GAP}{_WORD}"),
+    ("lftp", rf"lftp\b{_MORE}[\s\"']-u{_GAP}[\"']?[^\s,\"']{{1,80}},(?P<bare>[^\s\"']{{1,200}})"),
+    ("twine", rf"twine\b{_MORE}[\s\"']-p{_GAP}{_WORD}"),
+    ("nuget", rf"nuget{_GAP}push\b{_MORE}[\s\"']-k{_GAP}{_LIKELY}"),
+    ("etcdctl", rf"etcdctl\b{_MORE}--user(?:=|{_GAP}){_PAIR}"),
+    ("http", rf"\bhttps?{_GAP}{_MORE}(?<=[\s\"'])(?:-a|--auth)(?:=|{_GAP}){_PAIR}"),
+    (
+        "rpc",
+        rf"\b(?:net{_GAP}(?:rpc|ads)|rpcclient)\b{_MORE}[\s\"']{_PERCENT}",
+    ),
+    (
+        "snmp",
+        rf"snmp(?:b?walk|b?get|getnext|bulk\w{{3,4}}|set|trap|inform|table|df|status|usm|vacm)\b{_OPTIONS}[\s\"']-A{_GAP}?{_WORD}",
+    ),
+    (
+        "snmp",
+        rf"snmp(?:b?walk|b?get|getnext|bulk\w{{3,4}}|set|trap|inform|table|df|status|usm|vacm)\b{_OPTIONS}[\s\"']-X{_GAP}?{_WORD}",
+    ),
+    ("snmp", rf"\bsnmp[a-z]{{2,10}}\b{_MORE}[\s\"']-c{_GAP}?{_LIKELY}"),
+    ("community", rf"\br[ow]community6?[ \t]+{_LIKELY}"),
+    ("createUser", rf"\bcreateUser[ \t]+\S{{1,64}}[ \t]+(?:MD5|SHA(?:-?\d{{3}})?)[ \t]+{_WORD}"),
+    (
+        "createUser",
+        (
+            r"\bcreateUser[ \t]+\S{1,64}[ \t]+(?:MD5|SHA(?:-?\d{3})?)[ \t]+\S{1,200}[ \t]+(?:DES|AES)[ \t]+"
+            r"(?P<bare>\S{1,200})"
+        ),
+    ),
+    ("wpa_passphrase", rf"wpa_passphrase{_GAP}\S{{1,64}}{_GAP}{_WORD}"),
+    ("nmcli", rf"nmcli\b{_MORE}[ \t](?:password|psk){_GAP}{_WORD}"),
+    (
+        "chpasswd",
+        r"echo[ \t]+(?:-\w[ \t]+)?[\"']?[\w.-]{1,32}:(?P<bare>[^\s\"']{3,200})[\"']?[ \t]*\|[^\n|]{0,20}chpasswd",
+    ),
+    ("sudo", rf"echo[ \t]+(?:-\w[ \t]+)?{_WORD}[ \t]*\|[ \t]*sudo[ \t]+(?:-\w+[ \t]+){{0,3}}-\w*S"),
+    (
+        "word-stdin",
+        rf"(?:echo|printf)[ \t]+(?:-\w[ \t]+|[\"']?%s[\"']?[ \t]+)?{_WORD}[ \t]*\|[^\n|]{{1,160}}--password-stdin",
+    ),
+    ("7z", rf"\b7z[ar]?{_GAP}{_MORE}[\s\"']-p(?=[^\s\"'])(?P<bare>[^\s\"']{{1,200}})"),
+    ('"AUTH"', r"\"AUTH\"(?: \"[^\"\n]{1,64}\")? \"(?P<quoted>[^\"\n]{1,200})\""),
+    ('"auth"', r"\d \[\d{1,3} [^\]\n]{1,60}\] \"auth\"(?: \"[^\"\n]{1,64}\")? \"(?P<quoted>[^\"\n]{1,200})\""),
+    ("> AUTH", r"\d> AUTH[ \t]+(?:[^\s\"]{1,64}[ \t]+)?\"?(?P<bare>[^\s\"]{1,200})"),
+    ("> auth", r"\d> auth[ \t]+(?:[^\s\"]{1,64}[ \t]+)?\"?(?P<bare>[^\s\"]{1,200})"),
+    ("AUTH\r\n$", r"AUTH\r\n(?:\$\d{1,3}\r\n\S{1,64}\r\n)?\$\d{1,3}\r\n(?P<bare>\S{1,200})"),
+    ("AUTH\\r\\n$", r"AUTH\\r\\n(?:\$\d{1,3}\\r\\n[^\s\\]{1,64}\\r\\n)?\$\d{1,3}\\r\\n(?P<bare>[^\s\\]{1,200})"),
+    ("SETUSER", r"\bSETUSER\b[^\n]{1,120}?[\s\"]>(?P<bare>[^\s\"]{1,200})"),
+    ("assword", rf"assword[^\n:]{{0,80}}(?:\([^\n]{{0,120}}\)|)[^\n:]{{0,60}}:{_NEXT_LINE}"),
+    (
+        "assword",
+        (
+            r"(?:enerated|nitial|emporary|[nN]ew|efault|andom)[^\n:]{0,40}assword[^\n:]{0,100}:[ \t]*"
+            r"(?P<likely>[^\s\"']{6,200})"
+        ),
+    ),
+    ("oken", rf"[Tt]oken[^\n:]{{0,80}}:{_NEXT_LINE}"),
+    (" key", rf"(?:API|access|secret|recovery|license) key[^\n:]{{0,80}}:{_NEXT_LINE}"),
+    ("New value", r"assword[^\n]{0,100}\r?\nNew value:[ \t]*(?P<bare>\S{4,200})"),
+    ("PASSWORD ", r"^PASSWORD \w{1,40} = (?P<bare>\S{4,200})$"),
+    ("_SALT", rf"\b(?:AUTH|LOGGED_IN|NONCE)_SALT{_IS}"),
+    ("_KEY", rf"\b(?:LOGGED_IN|NONCE)_KEY{_IS}"),
+    ("hash_salt", rf"\bhash_salt{_IS}"),
+    (
+        "identified",
+        r"(?:create|alter)[ \t]+user[ \t]+\S{1,80}[ \t]+identified[ \t]+by[ \t]+(?P<bare>[^\s\"';]{3,200})",
+    ),
     (
         "identified",
         rf"identified[ \t]+(?:with[ \t]+\S{{1,60}}[ \t]+)?(?:by|as)[ \t]+(?:password[ \t]+)?(?=[\"']){_WORD}",
     ),
 )
-_PATTERNS = [(cue, lazy(source, re.IGNORECASE if cue == "identified" else 0)) for cue, source in _COMMANDS]
+# In any case, as SQL is written; and calls, which all have a bracket.
+_SQL = "identified"
+
+
+def _patterns(table: Iterable[tuple[str, str]]) -> list[tuple[str, tuple[re.Pattern[str], ...]]]:
+    """The patterns of *table* by their cues, to be looked for once each."""
+    by_cue: defaultdict[str, list[re.Pattern[str]]] = defaultdict(list)
+    for cue, source in table:
+        by_cue[cue].append(lazy(source, re.MULTILINE | (re.IGNORECASE if cue == _SQL else 0)))
+    return [(cue, tuple(patterns)) for cue, patterns in by_cue.items()]
+
+
+_PATTERNS = _patterns(_COMMANDS)
+_CALLS = _patterns(CALLS)
 
 
 def masked_commands(text: str) -> str:
-    """*text* with the passwords on its command lines masked."""
-    lower = text.lower() if "dentified" in text or "DENTIFIED" in text else text
-    due = [pattern for cue, pattern in _PATTERNS if cue in (lower if cue == "identified" else text)]
-    for pattern in due:
-        text = replaced(text, _spans(text, pattern))
+    """*text* with the passwords on its command lines, and in its calls, masked."""
+    due = [patterns for cue, patterns in _PATTERNS if cue in text]
+    if "IDENTIFIED" in text or "Identified" in text:
+        due += [patterns for cue, patterns in _PATTERNS if cue == _SQL]
+    if "(" in text or "auth:" in text:
+        due += [patterns for cue, patterns in _CALLS if cue in text]
+    for patterns in due:
+        for pattern in patterns:
+            text = replaced(text, _spans(text, pattern))
     return text
 
 
 def holds_command(text: str) -> bool:
-    """Whether something in *text* may be a command with a password on its line."""
+    """Whether something in *text* may be a command with a password on its line, or a call with one."""
     lower = text.lower()
-    return any(cue.lower() in lower for cue, _ in _COMMANDS)
+    return any(cue.lower() in lower for cue, _ in (*_PATTERNS, *_CALLS))
 
 
 def _spans(text: str, pattern: re.Pattern[str]) -> Iterator[Span]:
     for found in pattern.finditer(text):
         name = next(name for name, value in found.groupdict().items() if value and name not in ("open", "inner"))
+        if name == "likely" and (not is_opaque(found[name]) or is_identifier(found[name])):
+            continue
         if is_secret(found[name], "password", _PLACE):
             yield found.span(name)

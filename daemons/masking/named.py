@@ -26,7 +26,8 @@ _SEPARATOR = lazy(
     # a form of several parts
     r"|[^\n]{0,80}\r?\n\r?\n"
     r"|[ \t]{0,12}(?P<sign>={1,3}>?|:=|:|%3[AaDd])[ \t]{0,12}(?:[|>][+-]?\n[ \t]{1,40})?"
-    rf"|(?P<comma>(?<=[\"'`]),)[ \t]?(?=[bBuU]?{_QUOTE})"
+    rf"|(?P<comma>(?<=[\"'`]),)[ \t]{{0,40}}(?=[bBuU]?{_QUOTE})"
+    r"|[ \t]{0,60}(?P<cell>[│┃║|])[ \t]{1,60}(?=[^\s│┃║|]{3,512}[ \t]*(?:[│┃║|\r\n]|$))"
     r"|(?P<blank>[ \t]{1,8})"
     rf"){_COLOUR}"
 )
@@ -62,6 +63,11 @@ _CODE_LINE = lazy(
 _FLAG = lazy(r"(?:^|[\s\"'\[(])--?[\w.-]{0,39}$")
 _FIRST_OF_PAIR = lazy(rf"[(\[][ \t]*[bu]?{_QUOTE}[\w.-]{{0,36}}$")
 _RESOURCE = lazy(r"\b(?:resource|data|ephemeral) \"[\w-]{0,38}$")
+# The row of a table up to a name in it; what stands behind others' `|` is a command.
+_ROW = lazy(r"(?:.*\n)?[ \t]*(?:\|.*\|?)?[ \t]*\w*", re.DOTALL)
+# Of `{Port:5432 User: Password: Mode:x}` a field without a value, and the next one.
+_FIELDS_BEFORE = lazy(r"(?:[{\[]|[{\[ ][A-Za-z]\w*:[^\s:]* )\w*$")
+_NEXT_FIELD = lazy(r"[A-Za-z]+:")
 _CODE_BYTES = 400
 _VALUE_BYTES = 8192
 
@@ -111,11 +117,20 @@ def masked_names(text: str) -> str:
 
 
 def holds_name(text: str) -> bool:
-    """Whether anything in *text* may be the name of a secret, or an address that is one."""
+    """Whether anything in *text* is the name of a secret with what may be its value, or an address that is one."""
     lower = _lower(text)
-    if any(word in lower for word in ("hook", "ifttt", "key", *_HEADERS)):
+    if any(word in lower for word in ("hook", "ifttt", "seed", "mnemonic", *_HEADERS)):
         return True
-    return "mnemonic" in lower or any(name_at(text, at, cue) for at, cue in cues(lower, ()))
+    return any(_may_have_value(text, at, cue) for at, cue in cues(lower, ()))
+
+
+def _may_have_value(text: str, at: int, cue: str) -> bool:
+    name = name_at(text, at, cue)
+    separator = name and _SEPARATOR.match(text, name.end)
+    if not name or not separator:
+        return bool(name and _ELEMENT_OPENS.search(name.left))
+    is_prose = name.family in ("token", "pin") and not name.called.isupper() and not name.left.lower().endswith("-api-")
+    return not (separator["blank"] and is_prose) or bool(_FLAG.search(name.left))
 
 
 def _lower(text: str) -> str:
@@ -149,6 +164,9 @@ def _named(text: str, at: int, cue: str) -> Iterator[Span]:
     cookies = list(_cookies(text, separator.end())) if cue == "cookie" and separator["sign"] else []
     if cookies:
         yield from cookies
+    elif separator["cell"]:
+        if separator["cell"] != "|" or _ROW.fullmatch(name.left):
+            yield from _judged(text, name, separator.end(), "|")
     elif separator["blank"]:
         yield from _behind_blank(text, name, separator.end())
     else:
@@ -173,6 +191,8 @@ def _behind_blank(text: str, name: Name, position: int) -> Iterator[Span]:
 
 def _judged(text: str, name: Name, position: int, sign: str) -> Iterator[Span]:
     """The value at *position*, unless it is none or no secret."""
+    if text[position - 1] == " " and _NEXT_FIELD.match(text, position) and _FIELDS_BEFORE.search(name.left):
+        return
     wrapper = _WRAPPER.match(text, position)
     position = wrapper.end() if wrapper else position
     if _SIGNED.match(text, position):

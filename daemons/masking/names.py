@@ -64,7 +64,7 @@ def _ends(words: str) -> re.Pattern[str]:
 
 # Words that make `pass`, `key` and `code` a secret's; other keys are those of tables, caches and doors.
 _BEFORE_PASS = lazy(
-    r"(?:[._\"'{(@?&$-]|db|my|smtp|root|mail|ftp|admin|redis|pg|sql|user|login|proxy|keystore|[a-z](?=P))$",
+    r"(?:[._\"'{(@?&$-]|db|my|smtp|root|mail|ftp|admin|redis|pg|sql|user|login|proxy|store|key|[a-z](?=P))$",
     re.IGNORECASE,
 )
 _BEFORE_KEY = _ends(

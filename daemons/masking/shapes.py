@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from daemons.masking.lazy import lazy
 from daemons.masking.marks import MASK, Span, replaced
+from daemons.masking.values import is_identifier
 
 # What tokens of known makers begin with, and how they go on. Prefixes alone are words: `sk-learn`, `hf_hub_download`.
 _TOKENS = (
@@ -173,12 +174,19 @@ _CUTS = lazy(r"[:/=.+](?=[\w.-]{10})", re.ASCII)
 def _token(text: str, start: int, end: int) -> Span | None:
     for pattern in (*_PATTERNS.get(text[start : start + 2], ()), *_ANY):
         found = pattern.match(text, start, end)
-        if found:
+        if found and not _is_class(found.group()):
             return found.span()
     telegram = _TELEGRAM.match(text, start, end)
     return telegram.span("token") if telegram else None
 
 
+def _is_class(token: str) -> bool:
+    """Whether *token* is a name of a program with dots, as `org.apache.kafka.common.errors.SaslException`."""
+    *modules, last = token.split(".")
+    return len(modules) > 1 and is_identifier(last) and all(_MODULE.fullmatch(module) for module in modules)
+
+
+_MODULE = lazy(r"[A-Za-z_]{1,40}\d{0,3}")
 _TELEGRAM = lazy(r"(?:bot)?\d{8,10}:(?P<token>[\w-]{34,36})(?![\w-])", re.ASCII)
 
 # -- private keys -----------------------------------------------------------------------------------------------------

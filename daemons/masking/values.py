@@ -108,7 +108,7 @@ def looks_random(value: str) -> bool:
     letters = sum(sign.isalpha() for sign in value)
     if not digits and _NAME.fullmatch(value):
         return _words_are_odd(value)
-    return digits >= 2 and letters >= 4 and not _is_identifier(value)
+    return digits >= 2 and letters >= 4 and not is_identifier(value)
 
 
 def _words_are_odd(value: str) -> bool:
@@ -125,7 +125,7 @@ _BORDERS = lazy(r"[._\-]|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _WORD = lazy(r"[A-Za-z]{2,}\d{0,5}|\d{1,2}[a-z]{1,12}|[a-zA-Z]\d{0,2}|\d{1,4}|[a-z]{1,12}\d{1,4}[a-z]{1,12}")
 
 
-def _is_identifier(value: str) -> bool:
+def is_identifier(value: str) -> bool:
     """Whether *value* reads as words that were written together: `hide_cookie2`, `Ed25519PrivateKey`."""
     words = _words(value)
     if not re.fullmatch(r"[A-Za-z_$][\w.$-]*", value) or not all(_WORD.fullmatch(word) for word in words):
@@ -141,9 +141,11 @@ def is_secret(value: str, family: Family, place: Place) -> bool:
         return False
     if _NUMBER.fullmatch(value) and not (value.isdigit() and _may_be_number(value, family)):
         return False
-    if _TIME.fullmatch(value) or _is_elsewhere(value):
+    if _TIME.fullmatch(value) or _is_elsewhere(value) or (family != "pin" and _is_label(value, place)):
         return False
-    if place.separator == "," and not (place.is_pair or (is_opaque(value) and not _is_identifier(value))):
+    if place.separator == "|" and (_COLUMN_TYPE.fullmatch(value) or not is_opaque(value)):
+        return False  # a column of a table, and what is said of it
+    if place.separator == "," and not (place.is_pair or (is_opaque(value) and not is_identifier(value))):
         return False  # two of a list of names
     if place.is_code and (_FILLED_IN.search(value) or (value[0] in "([" and not place.is_quoted)):
         return False
@@ -152,6 +154,36 @@ def is_secret(value: str, family: Family, place: Place) -> bool:
     if place.is_quoted:
         return _is_secret_in_quotes(value, family)
     return _is_secret_bare(value, family, place)
+
+
+def _is_label(value: str, place: Place) -> bool:
+    """Whether *value* is what people are to read above a field: `Passwort vergessen? (99)`."""
+    if any(sign.isdigit() for sign in value.split(" ", maxsplit=1)[0]):
+        return False
+    if place.is_quoted:
+        is_said = " " in value and (_ASKED.search(place.name) is not None or value[0].isupper())
+        is_word = _LETTERS_OF_ANY.fullmatch(value) is not None
+        return (not value.isascii() and (is_word or not _ASCII_WORD.search(value))) or (
+            (is_said or is_word) and _PASSWORD_WORD.search(value) is not None
+        )
+    return bool(_LETTERS_OF_ANY.fullmatch(value) and _PASSWORD_LABEL.fullmatch(value + place.follows.split("\n")[0]))
+
+
+# What a password is called where people read it.
+_CALLED_IN_ANY = (
+    r"(?:pass ?words?|pass ?phrase|(?:kenn|pass)wort\w*|passwörter\w*|mots? de passe|contraseñas?|contrasenya|clave"
+    r"|senhas?|palavra-passe|wachtwoord(?:en)?|lösenord\w*|adgangskode\w*|passor[d]\w*|salasana\w*|hasł[aoe]\w*"
+    r"|hesl[aoe]\w*|jelsz\w*|парол\w*|şifre\w*|parola\w*|lozink\w*|geslo|gesla|κωδικ\w*|mật khẩu|kata sandi"
+    r"|密[码碼]|パスワード|비밀번호|geheimnis\w*|schlüssel\w*|token|secret|clé|chave|llave|chiave)"
+)
+_PASSWORD_WORD = lazy(rf"(?<!\w){_CALLED_IN_ANY}(?!\w)|[码碼密]|パスワード|비밀번호", re.IGNORECASE)
+_PASSWORD_LABEL = lazy(
+    rf"(?:[^\W\d_]+[ \t]+){{0,4}}{_CALLED_IN_ANY}(?:[ \t]+[^\W\d_]+){{0,5}}[?!.:]?[ \t]*", re.IGNORECASE
+)
+_LETTERS_OF_ANY = lazy(r"[^\W\d_]+[?!.:…]?")
+_ASCII_WORD = lazy(r"[A-Za-z0-9]")
+_ASKED = lazy(r"forgot|reset|change|confirm|repeat|again|new|old|current|enter|label|your", re.IGNORECASE)
+_COLUMN_TYPE = lazy(r"[A-Za-z][\w ]{1,40}\([^()]{0,60}\)?|[a-z]{3,12}\d{1,2}|utf\w+")
 
 
 def is_placeholder(value: str) -> bool:
@@ -178,7 +210,7 @@ def _is_secret_in_quotes(value: str, family: Family) -> bool:
     if (
         value[0] in ",)"
         or value.startswith("+ ")
-        or (_is_compound(value) and _CUE.search(value) and _is_identifier(value))
+        or (_is_compound(value) and _CUE.search(value) and is_identifier(value))
     ):
         return False  # between two strings; the name of a secret
     if family == "password":
@@ -223,7 +255,7 @@ def _names_itself(value: str, place: Place) -> bool:
     if value.casefold() == place.name.casefold():
         return True
     if any(sign.isdigit() for sign in value):
-        is_one = _QUALIFIED.fullmatch(value) or ("_" in value and _is_identifier(value))
+        is_one = _QUALIFIED.fullmatch(value) or ("_" in value and is_identifier(value))
         return bool(place.is_code and is_one and not looks_random(value))
     if not _NAME.fullmatch(value) or _words_are_odd(value):
         return False
