@@ -88,15 +88,20 @@ def known_id(conf: Settings) -> str | None:
     return words[0] if is_same_folder or is_same_path else None
 
 
+def has_id(conf: Settings) -> bool:
+    """Whether an id is written, this home's or a copied one. StorageError when that cannot be read."""
+    return bool(_words(files.read(_id_file(conf))))
+
+
 def restore_id(known: str, conf: Settings) -> None:
     """Where the id's line is gone or makes no sense, write *known*, which ran here. StorageError, LockBusy if it can't.
 
     Once its supervisord has ended, nothing vouches for the suite any more, and what is left of it has the id alone to
     be known by.
     """
-    if not _words(files.read(_id_file(conf))):
+    if not has_id(conf):
         with files.lock(conf.run_dir / "suite_id.lock"):
-            if not _words(files.read(_id_file(conf))):
+            if not has_id(conf):
                 files.replace(_id_file(conf), _line(known, conf))
 
 
@@ -178,7 +183,7 @@ def restore(record: Record, conf: Settings) -> bool:
 
     StorageError, LockBusy when it can't be done.
     """
-    is_lost = not _words(files.read(_id_file(conf))) or _written(conf) is None
+    is_lost = not has_id(conf) or _written(conf) is None
     if is_lost and processes.is_alive(record.supervisord):
         restore_id(record.suite_id, conf)
         if _written(conf) is None:

@@ -50,6 +50,7 @@ class Run:
         self._windows: Windows | None = None
         self._evidence = Evidence(None, None)
         self._under: int | None = None  # the topmost process of ours that we run under ourselves
+        self._empty: Table | None = None  # the last look, if nobody was ours in it and nothing was done since
 
     # -- the two ways -------------------------------------------------------------------------------------------------
 
@@ -147,7 +148,8 @@ class Run:
         if (known := self._suite_id) is None:
             return
         try:
-            Background(lambda: suite.restore_id(known, self._conf)).result(_LAST_GRACE_S)
+            if not suite.has_id(self._conf):
+                Background(lambda: suite.restore_id(known, self._conf)).result(_LAST_GRACE_S)
         except (StorageError, LockBusy) as reason:
             self._ledger.notes.append(f"the suite's id was not written anew: {reason}")
 
@@ -165,6 +167,7 @@ class Run:
 
     def _end_processes(self, held: Iterable[Handle], grace_s: float, deadline: float) -> None:
         self._ledger.doing = "ending processes"
+        self._empty = None
         first = self._evidence.supervisord_pid
         ended = processes.end(
             # supervisord first: told to end, it starts no program again that ends beside it.
@@ -185,8 +188,11 @@ class Run:
         found = self._evidence(looked)
         if fresh := {pid: why for pid, why in found.items() if pid not in held}:
             return self._hold(looked, fresh) or self._chase(_CHASE_S)
+        if processes.newest_pid() == before:
+            self._empty = None if found else looked
+            return []
         # Somebody forked meanwhile: perhaps one of ours, that is never there long enough to be seen.
-        return self._chase(_GLANCE_S) if processes.newest_pid() != before else []
+        return self._chase(_GLANCE_S)
 
     def _hold(self, looked: Table, found: Mapping[int, str]) -> list[Handle]:
         """Handles on *found*, as far as they still are what they were in *looked*."""
@@ -229,6 +235,7 @@ class Run:
             self._ledger.window(ours.window, self._end_window(ours))
         if self._windows is None or not (ending or self._unknown()):
             return True
+        self._empty = None
         self._windows.release()
         self._windows = self._windows.again()
         self._count_panes(min(windows.LOOK_TIMEOUT_S, self._left_s() - self._kept_s / 2))
@@ -269,7 +276,7 @@ class Run:
     def _proof(self, outcome: Outcome) -> Report:
         """The last look: what is still there, whether every port is free, and supervisord's socket deaf."""
         self._ledger.doing = "looking whether all has gone"
-        looked = processes.table()
+        looked = self._empty or processes.table()
         left = self._evidence(looked)
         stopped = self._ledger.stopped()
         told = {each.pid for each in stopped if not each.gone}

@@ -115,12 +115,11 @@ def supervised_s() -> float:
 
 
 def library_s() -> float:
+    """Until it is proven; the report's way to the disk, which is synced, comes after that."""
     with planted(SERVER, 4) as (conf, _environ, _plants):
-        began = clock.monotonic()
         report = stop.stop(conf)
-        took_s = clock.monotonic() - began
         assert report.proven, report.problem
-        return took_s
+        return report.took_s
 
 
 def command_s() -> float:
