@@ -29,6 +29,9 @@ CALLS = (
     ("odbc_", _call(r"\bodbc_p?connect", 3)),
     ("ibase_", _call(r"\bibase_p?connect", 3)),
     ("oci_", _call(r"\boci_p?connect", 2)),
+    ("Redis(", _call(r"\bRedis", 4)),
+    (".connect(", _call(r"\.connect", 4, _OPAQUE)),
+    ("FTP", _call(r"\bFTP(?:_TLS)?", 3)),
     ("ftp_login", _call(r"\bftp_login", 3)),
     ("ldap_bind", _call(r"\bldap_bind", 3)),
     ("imap_open", _call(r"\bimap_open", 3)),
@@ -55,10 +58,15 @@ CALLS = (
     ("auth=(", _call(r"\bauth=", 2)),
     ("auth = (", _call(r"\bauth = ", 2)),
     ("auth:", r"\bauth:[ \t]{0,4}\[?[\"'][^\"'\n]{1,100}[\"'],[ \t]{0,4}" + _OPAQUE + r"\]"),
-    ("USERPWD", r"CURLOPT_(?:PROXY)?USERPWD,\s{0,20}[\"'][^\s:\"']{1,100}:(?P<bare>[^\"'\n]{1,200})[\"']"),
+    ("USERPWD", r"(?:CURLOPT_)?(?:PROXY)?USERPWD,\s{0,20}[\"'][^\s:\"']{1,100}:(?P<bare>[^\"'\n]{1,200})[\"']"),
     # the key before it may be masked by now
     ("Client(", r"Client\(\s{0,20}[\"'](?:AC[0-9a-f]{32}|\[masked\])[\"']" + _NEXT + _OPAQUE),
     ("client(", r"client\(\s{0,20}[\"'](?:AC[0-9a-f]{32}|\[masked\])[\"']" + _NEXT + _OPAQUE),
-    ("wilio", r"[tT]wilio[\w.:\"\')]{0,30}\(\s{0,20}[\"'](?:[A-Z]{2}[0-9a-f]{32}|\[masked\])[\"']" + _NEXT + _OPAQUE),
+    (
+        "wilio",
+        r"[tT]wilio[\w.:\"\')]{0,30}\(\s{0,20}(?:[\"'](?:[A-Z]{2}[0-9a-f]{32}|\[masked\])[\"']|[\w.]{1,40})"
+        + _NEXT
+        + _OPAQUE,
+    ),
     ("redentials(", r"[cC]redentials\(\s{0,20}[\"'](?:[A-Z0-9]{16,40}|\[masked\])[\"']" + _NEXT + _OPAQUE),
 )

@@ -27,16 +27,20 @@ _PAIR = (
 _OPTIONS = r"(?:[^\n;|&]|\\\n|(?<=\\)\n){0,240}?"
 # What a tool is logged in with; other words there are names, and verbs of its own.
 _LIKELY = (
-    r"(?!--?\w)(?!(?:[\w-]{1,63}\.){1,6}[a-z]{2,12}(?::\d{1,5})?(?:\s|$))[\"']?(?P<likely>[^\s\"'=][^\s\"']{7,400})"
+    r"(?!--?\w)(?!(?:[\w-]{1,63}\.){1,6}[a-z]{2,12}(?::\d{1,5})?(?:\s|$))(?![\w.+-]{1,64}@[\w-]{1,63}\.)"
+    r"[\"']?(?P<likely>[^\s\"'=][^\s\"']{7,400})"
 )
 _PROMPT = r"^(?:[^\n$#%>]{0,80}[$#%>]|\+)[ \t]+(?:sudo[ \t]+)?"
 # Oracle's `user/password@database`.
-_ORACLE = r"[\w$#.-]{1,64}/(?P<bare>[^\s\"'/@][^\s\"'@]{0,128})"
+_ORACLE = r"[\w$#.-]{1,64}/(?:\"(?P<quoted>[^\"\n]{1,128})\"|(?P<bare>[^\s\"'/@][^\s\"'@]{0,128}))"
 _USER_OF_BUNDLE = r"[\"']?[^\s\"':/=]{1,100}:(?P<bare>[^\s\"'/][^\s\"']{2,200})"
 # Samba's `user%password`.
-_PERCENT = r"-U[ \t]{0,4}[^\s%\"']{1,64}%(?P<bare>[^\s\"']{1,200})"
+_PERCENT = r"-U[ \t]{0,4}[\"']?[^\s%\"']{1,64}%(?P<bare>[^\s\"']{1,200})"
 # Alone on its line, below one that says what it is.
-_NEXT_LINE = r"[ \t]*\r?\n(?:[ \t]*\r?\n)?[ \t│|>*]{0,40}(?![\w.]{1,60}[(\[])(?P<likely>[^\s\"'/]{8,200})[ \t]*$"
+_NEXT_LINE = (
+    r"[ \t]*\r?\n(?:[ \t]*\r?\n)?[ \t│|>*]{0,40}"
+    r"(?![\w.]{1,60}[(\[]|\S{1,100}[#$>%][ \t]*$)(?P<likely>[^\s\"'/]{8,200})[ \t]*$"
+)
 _IS = (
     r"[\"']?\]?[ \t]*(?:=>|[:=,])[ \t]*"
     r"(?:\"(?P<quoted>[^\"\n]{8,200})\"|'(?P<single>[^'\n]{8,200})'|(?P<likely>[^\s\"']{16,200}))"
@@ -48,7 +52,7 @@ _COMMANDS = (
     ("sshpass", rf"sshpass{_GAP}-p[ \t]{{0,8}}(?:[\"'],[ \t]?(?=[\"']))?{_WORD}"),
     (
         "login",
-        rf"(?:docker|podman|nerdctl|helm|skopeo|buildah|az|oc|cf){_GAP}(?:registry{_GAP})?login\b{_MORE}[\s\"']-p{_GAP}[\"']?{_WORD}",
+        rf"(?:docker|podman|nerdctl|helm|skopeo|buildah|az|oc|cf|expo|eas){_GAP}(?:registry{_GAP})?login\b{_MORE}[\s\"']-p{_GAP}[\"']?{_WORD}",
     ),
     ("mongo", rf"mongo(?:sh|dump|restore|export|import)?\b{_MORE}[\s\"']-p{_GAP}[\"']?{_WORD}"),
     ("redis-cli", rf"redis-cli\b{_MORE}[\s\"']-a{_GAP}[\"']?{_WORD}"),
@@ -72,6 +76,8 @@ _COMMANDS = (
     ("sqlldr", rf"sqlldr[ \t]+(?:\w{{1,20}}=\S{{1,60}}[ \t]+){{0,4}}[\"']?(?:userid=)?{_ORACLE}(?=[@\s\"']|$)"),
     ("mpdp", rf"\bimpdp[ \t]+[\"']?(?:userid=)?{_ORACLE}(?=[@\s\"']|$)"),
     ("expdp", rf"\bexpdp[ \t]+[\"']?(?:userid=)?{_ORACLE}(?=[@\s\"']|$)"),
+    ("rman", rf"\brman\b{_MORE}\btarget[ \t=]{{1,4}}{_ORACLE}(?=[@\s\"']|$)"),
+    ("@//", rf"(?<![\w/:.-]){_ORACLE}@(?=//[\w.-])"),
     ("racle", rf"(?:cx_Oracle|oracledb)\.\w{{1,20}}\([ \t]*[\"']{_ORACLE}@"),
     ("onn", rf"^(?:SQL>[ \t]?)?(?:conn|connect)[ \t]+{_ORACLE}@(?=\w)"),
     (
@@ -83,6 +89,13 @@ _COMMANDS = (
         ),
     ),
     ("login", rf"{_PROMPT}[\w./-]{{2,40}}{_GAP}(?:auth{_GAP})?login{_GAP}{_LIKELY}[\"']?[ \t]*$"),
+    ("auth", rf"\b(?:flyctl|fly|heroku|railway){_GAP}auth(?::|{_GAP})(?:token|login){_GAP}{_LIKELY}"),
+    ("refresh-token", rf"activate-refresh-token{_GAP}\S{{1,100}}{_GAP}{_LIKELY}"),
+    ("<<<", rf"--(?:with-token|password-stdin|token-stdin)[ \t]*<<<[ \t]*{_WORD}"),
+    (
+        "with-token",
+        rf"(?:echo|printf)[ \t]+(?:-\w[ \t]+|[\"']?%s[\"']?[ \t]+)?{_WORD}[ \t]*\|[^\n|]{{1,160}}--with-token",
+    ),
     ("authtoken", rf"\b(?:add-)?authtoken{_GAP}{_LIKELY}"),
     ("auth", rf"\b(?:snyk|doctl|cf|deployctl|codecov|fossa){_GAP}auth{_GAP}(?:[\w.@+-]{{1,60}}{_GAP})?{_LIKELY}"),
     ("auth", rf"\b(?:doctl|glab){_GAP}auth{_GAP}(?:init|login)\b{_MORE}[\s\"']-t{_GAP}{_LIKELY}"),
@@ -103,7 +116,9 @@ _COMMANDS = (
         "bundle",
         rf"bundle[r]?{_GAP}config{_GAP}(?:set{_GAP})?(?:--\w+{_GAP})?[\w-]{{1,60}}\.[\w.-]{{2,100}}{_GAP}{_USER_OF_BUNDLE}",
     ),
-    ("net use", rf"net use\b[^\n]{{0,160}}?/user:\S{{1,80}}[ \t]+(?![/\\]){_WORD}"),
+    (" USE", rf"(?i:\bnet use\b[^\n]{{0,160}}?/(?:u|user):)\S{{1,80}}[ \t]+(?![/\\]){_WORD}"),
+    ("winexe", rf"winexe\b{_MORE}[\s\"']{_PERCENT}"),
+    (" use", rf"(?i:\bnet use\b[^\n]{{0,160}}?/(?:u|user):)\S{{1,80}}[ \t]+(?![/\\]){_WORD}"),
     ("net use", rf"net use[ \t]+(?:[A-Z*]:?[ \t]+)?\\\\\S{{1,160}}[ \t]+(?![/*]){_WORD}[ \t]+/user:"),
     ("net user", rf"net user[ \t]+[\w.-]{{1,40}}[ \t]+(?![/*]){_WORD}"),
     ("/pass:", rf"/pass:{_WORD}"),
@@ -128,11 +143,11 @@ _COMMANDS = (
     ),
     (
         "snmp",
-        rf"snmp(?:b?walk|b?get|getnext|bulk\w{{3,4}}|set|trap|inform|table|df|status|usm|vacm)\b{_OPTIONS}[\s\"']-A{_GAP}?{_WORD}",
+        rf"\bsnmp[a-z]{{2,10}}\b{_OPTIONS}[\s\"']-A{_GAP}?{_WORD}",
     ),
     (
         "snmp",
-        rf"snmp(?:b?walk|b?get|getnext|bulk\w{{3,4}}|set|trap|inform|table|df|status|usm|vacm)\b{_OPTIONS}[\s\"']-X{_GAP}?{_WORD}",
+        rf"\bsnmp[a-z]{{2,10}}\b{_OPTIONS}[\s\"']-X{_GAP}?{_WORD}",
     ),
     ("snmp", rf"\bsnmp[a-z]{{2,10}}\b{_MORE}[\s\"']-c{_GAP}?{_LIKELY}"),
     ("community", rf"\br[ow]community6?[ \t]+{_LIKELY}"),
@@ -167,17 +182,22 @@ _COMMANDS = (
     (
         "assword",
         (
-            r"(?:enerated|nitial|emporary|[nN]ew|efault|andom)[^\n:]{0,40}assword[^\n:]{0,100}:[ \t]*"
+            r"(?:enerated|nitial|emporary|[nN]ew|efault|andom)[^\n:]{0,40}assword"
+            r"[^\n:]{0,100}(?<!user)(?<!name)(?<!ount)(?<!role):[ \t]*"
             r"(?P<likely>[^\s\"']{6,200})"
         ),
     ),
     ("oken", rf"[Tt]oken[^\n:]{{0,80}}:{_NEXT_LINE}"),
-    (" key", rf"(?:API|access|secret|recovery|license) key[^\n:]{{0,80}}:{_NEXT_LINE}"),
+    (
+        " key",
+        rf"(?i:API|access|secret|recovery|license|enrollment|activation|master|unseal) key[^\n:]{{0,80}}:{_NEXT_LINE}",
+    ),
     ("New value", r"assword[^\n]{0,100}\r?\nNew value:[ \t]*(?P<bare>\S{4,200})"),
     ("PASSWORD ", r"^PASSWORD \w{1,40} = (?P<bare>\S{4,200})$"),
     ("_SALT", rf"\b(?:AUTH|LOGGED_IN|NONCE)_SALT{_IS}"),
     ("_KEY", rf"\b(?:LOGGED_IN|NONCE)_KEY{_IS}"),
     ("hash_salt", rf"\bhash_salt{_IS}"),
+    ("salt' =>", rf"'salt{_IS}"),
     (
         "identified",
         r"(?:create|alter)[ \t]+user[ \t]+\S{1,80}[ \t]+identified[ \t]+by[ \t]+(?P<bare>[^\s\"';]{3,200})",

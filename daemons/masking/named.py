@@ -93,7 +93,7 @@ _TYPE_PASSWORD = lazy(r"type=[\"']?password", re.IGNORECASE)
 # `the password for bob is: x`
 _TOLD = lazy(
     r"(?:[ \t]+(?:is|was|be|=|for|set|generated|temporary|new|your|a|root|admin|user|to|as|\w{1,32}@[\w.-]{1,64}"
-    r"|[\"'][\w.-]{1,64}[\"'])){1,8}[ \t]*(?::|=|[ \t]is)?[ \t]+[\"']?(?P<value>[^\s\"']{6,200})",
+    r"|[\"'][\w.-]{1,64}[\"'])){1,8}[ \t]*(?:(?<!user):|=|[ \t]is)?[ \t]+[\"']?(?P<value>[^\s\"']{6,200})",
     re.IGNORECASE,
 )
 

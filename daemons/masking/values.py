@@ -143,7 +143,7 @@ def is_secret(value: str, family: Family, place: Place) -> bool:
         return False
     if _TIME.fullmatch(value) or _is_elsewhere(value) or (family != "pin" and _is_label(value, place)):
         return False
-    if place.separator == "|" and (_COLUMN_TYPE.fullmatch(value) or not is_opaque(value)):
+    if place.separator == "|" and not _is_likely_in_cell(value, family):
         return False  # a column of a table, and what is said of it
     if place.separator == "," and not (place.is_pair or (is_opaque(value) and not is_identifier(value))):
         return False  # two of a list of names
@@ -156,15 +156,22 @@ def is_secret(value: str, family: Family, place: Place) -> bool:
     return _is_secret_bare(value, family, place)
 
 
+def _is_likely_in_cell(value: str, family: Family) -> bool:
+    if _COLUMN_TYPE.fullmatch(value):
+        return False
+    return is_opaque(value) if family == "password" else looks_random(value) and not _LABEL.fullmatch(value)
+
+
 def _is_label(value: str, place: Place) -> bool:
     """Whether *value* is what people are to read above a field: `Passwort vergessen? (99)`."""
     if any(sign.isdigit() for sign in value.split(" ", maxsplit=1)[0]):
         return False
     if place.is_quoted:
         is_said = " " in value and (_ASKED.search(place.name) is not None or value[0].isupper())
-        is_word = _LETTERS_OF_ANY.fullmatch(value) is not None
+        is_word = _LETTERS_OF_ANY.fullmatch(value if value.isascii() else value.replace("-", "")) is not None
         return (not value.isascii() and (is_word or not _ASCII_WORD.search(value))) or (
-            (is_said or is_word) and _PASSWORD_WORD.search(value) is not None
+            (is_said and _PASSWORD_WORD.search(value) is not None)
+            or (is_word and _SECRET_WORD.search(value) is not None)
         )
     return bool(_LETTERS_OF_ANY.fullmatch(value) and _PASSWORD_LABEL.fullmatch(value + place.follows.split("\n")[0]))
 
@@ -174,9 +181,13 @@ _CALLED_IN_ANY = (
     r"(?:pass ?words?|pass ?phrase|(?:kenn|pass)wort\w*|passwörter\w*|mots? de passe|contraseñas?|contrasenya|clave"
     r"|senhas?|palavra-passe|wachtwoord(?:en)?|lösenord\w*|adgangskode\w*|passor[d]\w*|salasana\w*|hasł[aoe]\w*"
     r"|hesl[aoe]\w*|jelsz\w*|парол\w*|şifre\w*|parola\w*|lozink\w*|geslo|gesla|κωδικ\w*|mật khẩu|kata sandi"
-    r"|密[码碼]|パスワード|비밀번호|geheimnis\w*|schlüssel\w*|token|secret|clé|chave|llave|chiave)"
+    r"|密[码碼]|パスワード|비밀번호)"
 )
 _PASSWORD_WORD = lazy(rf"(?<!\w){_CALLED_IN_ANY}(?!\w)|[码碼密]|パスワード|비밀번호", re.IGNORECASE)
+_SECRET_WORD = lazy(
+    rf"(?<!\w)(?:{_CALLED_IN_ANY}|geheimnis\w*|schlüssel\w*|token|secret|clé|chave|llave|chiave)(?!\w)|schlüssel$",
+    re.IGNORECASE,
+)
 _PASSWORD_LABEL = lazy(
     rf"(?:[^\W\d_]+[ \t]+){{0,4}}{_CALLED_IN_ANY}(?:[ \t]+[^\W\d_]+){{0,5}}[?!.:]?[ \t]*", re.IGNORECASE
 )
