@@ -33,6 +33,7 @@ class PlainTexts:
 
     def __init__(self) -> None:
         self._shapes: set[bytes] = set()
+        self._others: set[bytes] = set()  # of which nothing can be remembered: finding that out takes long, too
 
     def has(self, text: str) -> bool:
         """Whether *text* is known to stay as it is, masked and made safe."""
@@ -43,11 +44,13 @@ class PlainTexts:
         if len(text) > LIMIT or not text.isascii():
             return
         shape = _shape(text)
-        if _DIGITS_COUNT.search(shape) or (_IN_PLACE in shape and texts.has_cue(text)):
+        if shape in self._others:
             return
-        if len(self._shapes) >= MEMBERS:
-            self._shapes.clear()
-        self._shapes.add(shape)
+        do_digits_count = _DIGITS_COUNT.search(shape) or (_IN_PLACE in shape and texts.has_cue(text))
+        kept = self._others if do_digits_count else self._shapes
+        if len(kept) >= MEMBERS:
+            kept.clear()
+        kept.add(shape)
 
 
 def _shape(text: str) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from itertools import groupby
+from itertools import groupby, islice
 
 from daemons import log, text
 from daemons.alerts import Alert, Alerts, Occurrence
@@ -48,20 +48,22 @@ class Incidents:
     def raise_(self, path: str, found: Sequence[tuple[Generation, Event]], now: datetime) -> None:
         """*found* in the log *path*. Durable on return; handed in again, it counts once, whatever it counted as."""
         kinds = self._of(path)
-        new = kinds.expect({event.fingerprint for _, event in found}, now)
-        shown: set[str] = set()
+        names = dict.fromkeys(event.fingerprint for _, event in found)
+        new = kinds.expect(names, now)
+        to_show = set(islice((name for name in names if name in new), CONTEXTS))
+        counted_as = {name: _counted_as(path, name, kinds.of(name)) for name in names}
         occurrences = []
         for generation, event in found:
             name = event.fingerprint
-            kind = kinds.of(name)
+            key, variant = counted_as[name]
             around = NOTHING
-            if name in new and name not in shown and len(shown) < CONTEXTS:
-                shown.add(name)
+            if name in to_show:
+                to_show.remove(name)
                 around = context.around(generation.source, event, self._patterns)
             # In the order of its fields: by their names it takes twice as long, and of these there may be millions.
             occurrences.append(
                 Occurrence(
-                    f"{KIND}:{path}:{kind}",
+                    key,
                     KIND,
                     path,
                     text.decode(event.text),
@@ -69,7 +71,7 @@ class Incidents:
                     generation.id,
                     event.position,
                     around,
-                    name if kind == STORM else None,
+                    variant,
                 )
             )
         self._alerts.raise_(occurrences, now)
@@ -131,6 +133,11 @@ class _Kinds:
     def of(self, kind: str) -> str:
         """What an error of that *kind* counts as."""
         return kind if kind in self.open else STORM
+
+
+def _counted_as(path: str, name: str, kind: str) -> tuple[str, str | None]:
+    """The key of the alert that an error of that *name* belongs to, and the name where it stands for many."""
+    return f"{KIND}:{path}:{kind}", name if kind == STORM else None
 
 
 def _kind_of(key: str) -> str:
