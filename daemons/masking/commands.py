@@ -88,8 +88,8 @@ _COMMANDS = (
             rf"login{_GAP}(?!--?\w){_LIKELY}"
         ),
     ),
-    ("login", rf"{_PROMPT}[\w./-]{{2,40}}{_GAP}(?:auth{_GAP})?login{_GAP}{_LIKELY}[\"']?[ \t]*$"),
-    ("auth", rf"\b(?:flyctl|fly|heroku|railway){_GAP}auth(?::|{_GAP})(?:token|login){_GAP}{_LIKELY}"),
+    (" login ", rf"{_PROMPT}[\w./-]{{2,40}}{_GAP}(?:auth{_GAP})?login{_GAP}{_LIKELY}[\"']?[ \t]*$"),
+    (" auth", rf"\b(?:flyctl|fly|heroku|railway){_GAP}auth(?::|{_GAP})(?:token|login){_GAP}{_LIKELY}"),
     ("refresh-token", rf"activate-refresh-token{_GAP}\S{{1,100}}{_GAP}{_LIKELY}"),
     ("<<<", rf"--(?:with-token|password-stdin|token-stdin)[ \t]*<<<[ \t]*{_WORD}"),
     (
@@ -97,8 +97,8 @@ _COMMANDS = (
         rf"(?:echo|printf)[ \t]+(?:-\w[ \t]+|[\"']?%s[\"']?[ \t]+)?{_WORD}[ \t]*\|[^\n|]{{1,160}}--with-token",
     ),
     ("authtoken", rf"\b(?:add-)?authtoken{_GAP}{_LIKELY}"),
-    ("auth", rf"\b(?:snyk|doctl|cf|deployctl|codecov|fossa){_GAP}auth{_GAP}(?:[\w.@+-]{{1,60}}{_GAP})?{_LIKELY}"),
-    ("auth", rf"\b(?:doctl|glab){_GAP}auth{_GAP}(?:init|login)\b{_MORE}[\s\"']-t{_GAP}{_LIKELY}"),
+    (" auth ", rf"\b(?:snyk|doctl|cf|deployctl|codecov|fossa){_GAP}auth{_GAP}(?:[\w.@+-]{{1,60}}{_GAP})?{_LIKELY}"),
+    (" auth ", rf"\b(?:doctl|glab){_GAP}auth{_GAP}(?:init|login)\b{_MORE}[\s\"']-t{_GAP}{_LIKELY}"),
     ("bw ", rf"\bbw{_GAP}(?:unlock|login{_GAP}\S{{3,100}}@\S{{3,100}}){_GAP}(?!--?\w){_WORD}"),
     ("pypi-token", rf"\bpypi-token\.[\w-]{{1,60}}{_GAP}{_LIKELY}"),
     ("http-basic", rf"\bconfig\b{_MORE}http-basic\.[\w.-]{{1,100}}{_GAP}[\w.@-]{{1,100}}{_GAP}{_WORD}"),
@@ -178,7 +178,7 @@ _COMMANDS = (
     ("AUTH\r\n$", r"AUTH\r\n(?:\$\d{1,3}\r\n\S{1,64}\r\n)?\$\d{1,3}\r\n(?P<bare>\S{1,200})"),
     ("AUTH\\r\\n$", r"AUTH\\r\\n(?:\$\d{1,3}\\r\\n[^\s\\]{1,64}\\r\\n)?\$\d{1,3}\\r\\n(?P<bare>[^\s\\]{1,200})"),
     ("SETUSER", r"\bSETUSER\b[^\n]{1,120}?[\s\"]>(?P<bare>[^\s\"]{1,200})"),
-    ("assword", rf"assword[^\n:]{{0,80}}(?:\([^\n]{{0,120}}\)|)[^\n:]{{0,60}}:{_NEXT_LINE}"),
+    ("assword", rf"assword[^\n]{{0,200}}(?<=:){_NEXT_LINE}"),
     (
         "assword",
         (
@@ -219,7 +219,11 @@ def _patterns(table: Iterable[tuple[str, str]]) -> list[tuple[str, tuple[re.Patt
     return [(cue, tuple(patterns)) for cue, patterns in by_cue.items()]
 
 
-_PATTERNS = _patterns(_COMMANDS)
+# Most lines have no option, and most cues are those of commands that need one.
+_OPTION = r"[\s\"']-"
+_OPTION_BEGINS = (" -", '"-', "'-", "\n-", "\t-")
+_PATTERNS = _patterns(row for row in _COMMANDS if _OPTION not in row[1])
+_WITH_OPTION = _patterns(row for row in _COMMANDS if _OPTION in row[1])
 _CALLS = _patterns(CALLS)
 
 
@@ -228,6 +232,8 @@ def masked_commands(text: str) -> str:
     due = [patterns for cue, patterns in _PATTERNS if cue in text]
     if "IDENTIFIED" in text or "Identified" in text:
         due += [patterns for cue, patterns in _PATTERNS if cue == _SQL]
+    if any(begins in text for begins in _OPTION_BEGINS):
+        due += [patterns for cue, patterns in _WITH_OPTION if cue in text]
     if "(" in text or "auth:" in text:
         due += [patterns for cue, patterns in _CALLS if cue in text]
     for patterns in due:
@@ -239,7 +245,7 @@ def masked_commands(text: str) -> str:
 def holds_command(text: str) -> bool:
     """Whether something in *text* may be a command with a password on its line, or a call with one."""
     lower = text.lower()
-    return any(cue.lower() in lower for cue, _ in (*_PATTERNS, *_CALLS))
+    return any(cue.lower() in lower for cue, _ in (*_PATTERNS, *_WITH_OPTION, *_CALLS))
 
 
 def _spans(text: str, pattern: re.Pattern[str]) -> Iterator[Span]:
