@@ -29,7 +29,7 @@ CALLS = (
     ("odbc_", _call(r"\bodbc_p?connect", 3)),
     ("ibase_", _call(r"\bibase_p?connect", 3)),
     ("oci_", _call(r"\boci_p?connect", 2)),
-    ("Redis(", _call(r"\bRedis", 4)),
+    ("Redis(", _call(r"\bRedis", 4, _OPAQUE)),
     (".connect(", _call(r"\.connect", 4, _OPAQUE)),
     ("FTP", _call(r"\bFTP(?:_TLS)?", 3)),
     ("ftp_login", _call(r"\bftp_login", 3)),

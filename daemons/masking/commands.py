@@ -79,7 +79,8 @@ _COMMANDS = (
     ("rman", rf"\brman\b{_MORE}\btarget[ \t=]{{1,4}}{_ORACLE}(?=[@\s\"']|$)"),
     ("@//", rf"(?<![\w/:.-]){_ORACLE}@(?=//[\w.-])"),
     ("racle", rf"(?:cx_Oracle|oracledb)\.\w{{1,20}}\([ \t]*[\"']{_ORACLE}@"),
-    ("onn", rf"^(?:SQL>[ \t]?)?(?:conn|connect)[ \t]+{_ORACLE}@(?=\w)"),
+    ("SQL>", rf"^SQL>[ \t]?(?i:connect|conn)[ \t]+{_ORACLE}@(?=\w)"),
+    ("CONN", rf"^(?:CONNECT|CONN)[ \t]+{_ORACLE}@(?=\w)"),
     (
         "login",
         (
@@ -193,11 +194,11 @@ _COMMANDS = (
         rf"(?i:API|access|secret|recovery|license|enrollment|activation|master|unseal) key[^\n:]{{0,80}}:{_NEXT_LINE}",
     ),
     ("New value", r"assword[^\n]{0,100}\r?\nNew value:[ \t]*(?P<bare>\S{4,200})"),
-    ("PASSWORD ", r"^PASSWORD \w{1,40} = (?P<bare>\S{4,200})$"),
+    ("PASSWORD ", r"^PASSWORD \w{1,40} = (?P<likely>\S{8,200})$"),
     ("_SALT", rf"\b(?:AUTH|LOGGED_IN|NONCE)_SALT{_IS}"),
     ("_KEY", rf"\b(?:LOGGED_IN|NONCE)_KEY{_IS}"),
     ("hash_salt", rf"\bhash_salt{_IS}"),
-    ("salt' =>", rf"'salt{_IS}"),
+    ("salt' =>", r"'salt'[ \t]{0,8}=>[ \t]{0,8}[\"'](?P<likely>[^\"'\s]{16,200})[\"']"),
     (
         "identified",
         r"(?:create|alter)[ \t]+user[ \t]+\S{1,80}[ \t]+identified[ \t]+by[ \t]+(?P<bare>[^\s\"';]{3,200})",

@@ -297,6 +297,6 @@ def is_opaque(value: str) -> bool:
 
 def is_told(value: str) -> bool:
     """Whether *value* looks like a password in the middle of a sentence: of two kinds of sign, digits among them."""
-    if not any(map(str.isdigit, value)) or re.fullmatch(r"[\d.:,/-]+|.*[@/].*", value):
+    if value.endswith(":") or not any(map(str.isdigit, value)) or re.fullmatch(r"[\d.:,/-]+|.*[@/].*", value):
         return False
     return any(map(str.islower, value)) or any(map(str.isupper, value)) or not value.isalnum()
