@@ -13,8 +13,10 @@ import re
 
 from daemons import text as texts
 
-MEMBERS = 8192
-LIMIT = 4096
+# Both together bound the memory, to 3 MB.
+MEMBERS = 4096
+OTHERS = 1024
+LIMIT = 600
 
 _DIGITS = bytes(0x30 if 0x30 <= code <= 0x39 else code for code in range(256))
 # Bounded so that it is a run of its own, which begins like no token, and no part of a name.
@@ -47,8 +49,8 @@ class PlainTexts:
         if shape in self._others:
             return
         do_digits_count = _DIGITS_COUNT.search(shape) or (_IN_PLACE in shape and texts.has_cue(text))
-        kept = self._others if do_digits_count else self._shapes
-        if len(kept) >= MEMBERS:
+        kept, limit = (self._others, OTHERS) if do_digits_count else (self._shapes, MEMBERS)
+        if len(kept) >= limit:
             kept.clear()
         kept.add(shape)
 
