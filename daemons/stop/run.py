@@ -187,23 +187,23 @@ class Run:
         looked = processes.table()
         found = self._evidence(looked)
         if fresh := {pid: why for pid, why in found.items() if pid not in held}:
-            return self._hold(looked, fresh) or self._chase(_CHASE_S)
+            return self._hold(looked, fresh) or self._chase(held, _CHASE_S)
         if processes.newest_pid() == before:
             self._empty = None if found else looked
             return []
         # Somebody forked meanwhile: perhaps one of ours, that is never there long enough to be seen.
-        return self._chase(_GLANCE_S)
+        return self._chase(held, _GLANCE_S)
 
     def _hold(self, looked: Table, found: Mapping[int, str]) -> list[Handle]:
         """Handles on *found*, as far as they still are what they were in *looked*."""
         self._ledger.met(looked, found, found)
         return processes.hold_all(found, self._evidence)
 
-    def _chase(self, within_s: float) -> list[Handle]:
-        """Stop one that had always forked on when we came to hold it."""
+    def _chase(self, held: Collection[int], within_s: float) -> list[Handle]:
+        """Stop one that had always forked on when we came to hold it, and is not among *held*."""
         until = clock.monotonic() + within_s
         while clock.monotonic() < until:
-            if caught := processes.freeze_newest(self._evidence):
+            if caught := processes.freeze_newest(self._evidence, spare=held):
                 looked = processes.table([caught.pid])
                 self._ledger.met(looked, self._evidence(looked), looked)
                 return [caught]
