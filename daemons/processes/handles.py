@@ -210,7 +210,8 @@ def hold_all(pids: Iterable[int], evidence: Callable[[Table], Collection[int]]) 
 def freeze_newest(evidence: Callable[[Table], Collection[int]], *, spare: Collection[int] = ()) -> Handle | None:
     """Stop (SIGSTOP) the newest process that *evidence* counts, if it is among the last few that were started.
 
-    Not those of *spare*: who is held already, and may be at work on its SIGTERM, is none that gets away. For one that forks on and leaves faster than a look at all processes takes: 0.1 ms from its number to the signal.
+    Not those of *spare*: who is held already, and may be at work on its SIGTERM, is none that gets away. For one that
+    forks on and leaves faster than a look at all processes takes: 0.1 ms from its number to the signal.
     """
     newest = proc.newest_pid()
     for pid in range(newest, max(1, newest - _NEWEST), -1):
