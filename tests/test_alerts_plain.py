@@ -80,7 +80,7 @@ def test_what_is_known_to_stay_as_it_is_does(shown, chosen):
     [
         ("secret.512=abcdefgh1", "secret.256=abcdefgh1"),
         ("sha512=f0f0f0f0f0f0", "sha256=f0f0f0f0f0f0"),
-        (f"token {_UUID}", "token 9c81e00e-77b2-4d10-9e6f-0a1b2c3d4e5f"),
+        (f"token={_UUID}", "token=9c81e00e-77b2-4d10-9e6f-0a1b2c3d4e5f"),
         ("5//0abcdefghijklmnopqrstuvwxyzABCDEFGHIJ", "1//0abcdefghijklmnopqrstuvwxyzABCDEFGHIJ"),
     ],
 )

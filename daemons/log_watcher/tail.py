@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 from daemons import log
@@ -169,7 +170,7 @@ class Log:
         before = generation.offset
         found = generation.examine(patterns, mono)
         self.unsaid += [(generation, event) for event in found]
-        self._unsaid_bytes += sum(len(line) for event in found for line in event.lines)
+        self._unsaid_bytes += sum(map(len, chain.from_iterable(event.lines for event in found)))
         self._changed = self._changed or generation.offset != before
 
     @property
@@ -213,7 +214,7 @@ class Log:
 
         Else a watcher that dies after telling would read them again under new names, and tell them twice.
         """
-        tellers = {id(generation): generation for generation, _ in self.unsaid}.values()
+        tellers = {generation for generation, _ in self.unsaid}
         if not all(self._on_disk.get(one.id) for one in tellers):
             self._save(durable=True)
 

@@ -244,9 +244,10 @@ def masked_commands(text: str) -> str:
 
 
 def holds_command(text: str) -> bool:
-    """Whether something in *text* may be a command with a password on its line, or a call with one."""
+    """Whether something in *text* is a command with what may be a password on its line, or a call with one."""
     lower = text.lower()
-    return any(cue.lower() in lower for cue, _ in (*_PATTERNS, *_WITH_OPTION, *_CALLS))
+    due = [patterns for cue, patterns in (*_PATTERNS, *_WITH_OPTION, *_CALLS) if cue.lower() in lower]
+    return any(pattern.search(text) for patterns in due for pattern in patterns)
 
 
 def _spans(text: str, pattern: re.Pattern[str]) -> Iterator[Span]:

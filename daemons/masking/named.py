@@ -61,6 +61,8 @@ _CODE_LINE = lazy(
     r"|(?:const|let|var|final|return|raise|throw|def|fn|func|if|while|for|public|private|self|await|import|from|export)\b"
 )
 _FLAG = lazy(r"(?:^|[\s\"'\[(])--?[\w.-]{0,39}$")
+# Behind a comma: the next name in a list or in JSON, which is no value whatever follows it.
+_WORD_OF_LIST = lazy(r"([\"'])[a-z]{2,20}\1(?![)\]])")
 _FIRST_OF_PAIR = lazy(rf"[(\[][ \t]*[bu]?{_QUOTE}[\w.-]{{0,36}}$")
 _RESOURCE = lazy(r"\b(?:resource|data|ephemeral) \"[\w-]{0,38}$")
 # The row of a table up to a name in it; what stands behind others' `|` is a command.
@@ -129,6 +131,8 @@ def _may_have_value(text: str, at: int, cue: str) -> bool:
     separator = name and _SEPARATOR.match(text, name.end)
     if not name or not separator:
         return bool(name and _ELEMENT_OPENS.search(name.left))
+    if separator["comma"] and _WORD_OF_LIST.match(text, separator.end()):
+        return False
     is_prose = name.family in ("token", "pin") and not name.called.isupper() and not name.left.lower().endswith("-api-")
     return not (separator["blank"] and is_prose) or bool(_FLAG.search(name.left))
 
