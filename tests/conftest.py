@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import hypothesis
 import pytest
 
-from daemons import clock, settings
+from daemons import clock, settings, supervisor
 from daemons.settings import Settings
 
 # A busy machine is slow, not wrong.
@@ -96,9 +96,11 @@ def _end_tmux(name: str) -> None:
 
 
 @pytest.fixture
-def conf(environ: dict[str, str]) -> Settings:
+def conf(environ: dict[str, str]) -> Iterator[Settings]:
     """The settings of this test's home."""
-    return settings.load(environ)
+    made = settings.load(environ)
+    yield made
+    supervisor.remove_sockets(made)  # of a home with a long path, in /tmp
 
 
 Start = Callable[..., "subprocess.Popen[bytes]"]

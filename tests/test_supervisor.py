@@ -235,10 +235,12 @@ def test_a_stranger_on_its_socket_is_told(conf: Settings) -> None:
 
 class TestAHomeWithALongPath:
     @pytest.fixture
-    def far(self, conf: Settings, tmp_path: Path) -> Settings:
+    def far(self, conf: Settings, tmp_path: Path) -> Iterator[Settings]:
         home = tmp_path / ("long" * 20) / ("path" * 20)
         home.mkdir(parents=True)
-        return with_stand_ins(dataclasses.replace(conf, home=home), tmp_path / "checkout")
+        made = with_stand_ins(dataclasses.replace(conf, home=home), tmp_path / "checkout")
+        yield made
+        supervisor.remove_sockets(made)
 
     def test_its_socket_is_short_and_private(self, far: Settings, run: Run) -> None:
         place = supervisor.socket_path(far)
@@ -249,6 +251,23 @@ class TestAHomeWithALongPath:
         eventually(lambda: up(far), but=lambda: states(far))
         assert stat.S_IMODE(place.parent.stat().st_mode) == 0o700
         assert supervisorctl(far.run_dir / "supervisord.conf", "pid").stdout.strip().isdigit()
+
+    @pytest.mark.parametrize("strange", [False, True])
+    def test_nothing_of_it_is_left_when_its_sockets_are_removed_but_what_is_a_strangers(
+        self, far: Settings, strange: bool
+    ) -> None:
+        folder = supervisor.prepare_socket(far, "log_keeper.sock").parent
+        for name in ("supervisor.sock", "log_keeper.sock", "api.sock"):
+            with socket.socket(socket.AF_UNIX) as made:
+                made.bind(str(folder / name))
+        if strange:
+            (folder / "notes").touch()
+
+        supervisor.remove_sockets(far)
+
+        assert [each.name for each in folder.glob("*")] == ["notes"] * strange
+        assert folder.exists() == strange
+        files.discard(folder / "notes")
 
     def test_a_link_that_somebody_planted_is_refused(
         self, far: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

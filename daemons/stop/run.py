@@ -316,9 +316,8 @@ class Run:
     def _clear_away(self, report: Report) -> Report:
         """Remove what only a running suite needs, once it is proven gone."""
         if report.proven and self._record is not None:
-            sockets = [supervisor.socket_path(self._conf, name) for name in ("supervisor.sock", "api.sock")]
-            for stale in (*sockets, self._conf.run_dir / "supervisord.pid"):
-                files.discard(stale)
+            supervisor.remove_sockets(self._conf)
+            files.discard(self._conf.run_dir / "supervisord.pid")
             if self._record.cgroup:
                 processes.remove_cgroup(Path(self._record.cgroup))
             suite.forget(self._conf)

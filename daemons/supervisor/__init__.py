@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from daemons.supervisor.configuration import PROGRAMS, render
 from daemons.supervisor.rpc import ProgramState, Rpc, State, SupervisorDown, SupervisorRefused
-from daemons.supervisor.sockets import prepare_socket, socket_path
+from daemons.supervisor.sockets import prepare_socket, remove_sockets, socket_path
 
 __all__ = [
     "PROGRAMS",
@@ -19,6 +19,7 @@ __all__ = [
     "SupervisorDown",
     "SupervisorRefused",
     "prepare_socket",
+    "remove_sockets",
     "render",
     "socket_path",
 ]

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from daemons import files
@@ -14,6 +15,7 @@ from daemons.settings import Settings
 # A unix socket's path holds 107 bytes, and supervisord first binds `PATH.PID`, a dot and up to 7 digits longer.
 LONGEST_SOCKET_PATH_BYTES = 99
 
+_NAMES = ("supervisor.sock", "api.sock", "log_keeper.sock")
 _ELSEWHERE = Path("/tmp")  # noqa: S108  # holds only a folder that is checked to be ours alone
 
 
@@ -25,8 +27,7 @@ def socket_path(conf: Settings, name: str = "supervisor.sock") -> Path:
     usual = conf.run_dir / name
     if len(os.fsencode(usual)) <= LONGEST_SOCKET_PATH_BYTES:
         return usual
-    home = hashlib.blake2b(os.fsencode(conf.home), digest_size=8).hexdigest()
-    return _ELSEWHERE / f"cmux-{os.getuid()}" / home / name
+    return _short_folder(conf) / name
 
 
 def prepare_socket(conf: Settings, name: str = "supervisor.sock") -> Path:
@@ -38,6 +39,21 @@ def prepare_socket(conf: Settings, name: str = "supervisor.sock") -> Path:
         _own_folder(path.parent.parent)
         _own_folder(path.parent)
     return path
+
+
+def remove_sockets(conf: Settings) -> None:
+    """Remove this home's sockets, and their short folder where there was one. Only when nobody serves on them."""
+    for place in (conf.run_dir, _short_folder(conf)):
+        for name in _NAMES:
+            files.discard(place / name)
+    # Strange files in it, or another start that fills it: then it stays.
+    with suppress(OSError):
+        _short_folder(conf).rmdir()
+
+
+def _short_folder(conf: Settings) -> Path:
+    home = hashlib.blake2b(os.fsencode(conf.home), digest_size=8).hexdigest()
+    return _ELSEWHERE / f"cmux-{os.getuid()}" / home
 
 
 def _own_folder(folder: Path) -> None:

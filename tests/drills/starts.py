@@ -89,6 +89,8 @@ def round_of(conf: Settings, number: int, chance: random.Random) -> list[str]:
         wrong.append(f"left: {[processes.describe(pid) for pid in left]}")
     if not processes.can_bind(conf.host, conf.port):
         wrong.append("the port is not free")
+    if sockets := [*conf.run_dir.glob("*.sock"), *supervisor.socket_path(conf).parent.glob("*.sock")]:
+        wrong.append(f"sockets left: {sockets}")
     return [f"round {number}{f', killed {killed}' if killed else ''}: {each}" for each in wrong]
 
 
