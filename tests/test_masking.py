@@ -42,7 +42,11 @@ def test_the_held_out_set_is_large_enough_to_say_something():
 
 
 # By another hand, before the rules knew of them: what the first look showed of secrets masked, and of others' lines.
-WRITTEN = {"written_1.jsonl": "99.33 % / 2.06 %", "written_2.jsonl": "94.33 % / 1.76 %"}
+WRITTEN = {
+    "written_1.jsonl": "99.33 % / 2.06 %",
+    "written_2.jsonl": "94.33 % / 1.76 %",
+    "written_3.jsonl": "97.53 % / 1.44 %",
+}
 
 
 @pytest.mark.parametrize("name", WRITTEN)

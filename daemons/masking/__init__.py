@@ -4,7 +4,11 @@
     urls       passwords and tokens in addresses
     commands   passwords on command lines, where no name stands before them
     calls      ... and among the arguments of calls: `PDO->__construct('…', 'user', 'secret')`
+    dialogues  ... and in what programs say to servers: `PASS x`, `a1 LOGIN user x`; in routers' configurations
+    documents  what a document makes one: a Secret's data, the state of Terraform, columns of an INSERT
     named      `password: x`, `--token x`, `"apiKey":"x"`, `<secret>x</secret>`: the name says that it is one ...
+    notations  ... in any of the notations that a name and a value stand in
+    told       ... or in a sentence: `the password for bob is x`, `your code is 123456`
     tables     columns below such a name
     values     ... unless the value says that it is none: null, a word of prose, a path, a variable's name
 
@@ -13,6 +17,7 @@ proportion to the text's length: cues are looked for as plain substrings, and wh
 """
 
 from daemons.masking.commands import holds_command, masked_commands
+from daemons.masking.documents import masked_documents
 from daemons.masking.marks import MASK
 from daemons.masking.named import holds_name, masked_names
 from daemons.masking.shapes import masked_shapes
@@ -24,7 +29,7 @@ __all__ = ["MASK", "has_cue", "mask"]
 
 def mask(text: str) -> str:
     """*text* with keys, tokens and passwords replaced by `[masked]`; names of keys and users stay. Twice is once."""
-    return masked_tables(masked_names(masked_commands(masked_urls(masked_shapes(text)))))
+    return masked_tables(masked_names(masked_documents(masked_commands(masked_urls(masked_shapes(text))))))
 
 
 def has_cue(text: str) -> bool:

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from daemons.masking.calls import CALLS
+from daemons.masking.dialogues import DIALOGUES
 from daemons.masking.lazy import lazy
 from daemons.masking.marks import Span, replaced
 from daemons.masking.values import Place, is_identifier, is_opaque, is_secret
@@ -17,6 +18,8 @@ _PLACE = Place(is_quoted=True, separator="=", follows="", name="", is_code=False
 _GAP = r"(?:[ \t]{1,8}|[\"'],[ \t]?[\"'])"
 _MORE = r"[^\n;|&]{0,160}?"
 _WORD = r"(?:\"(?P<quoted>[^\"\n]{1,200})\"|'(?P<single>[^'\n]{1,200})'|(?P<bare>[^\s\"'\-][^\s\"']{0,200}))"
+# Stuck to its option: `-psecret`, `-p'secret'`.
+_STUCK = r"(?:'(?P<single>[^'\n]{1,200})'|\"(?P<quoted>[^\"\n]{1,200})\"(?!,)|(?P<bare>[^\s\"'][^\s\"']{0,199}))"
 # Of `user:password` the password. Numbers alone are ids of a user and a group.
 _PAIR = (
     r"(?:(?![\"'])[^\s\"':]{1,100}:(?!\d+(?:\s|$))"
@@ -45,14 +48,20 @@ _IS = (
     r"[\"']?\]?[ \t]*(?:=>|[:=,])[ \t]*"
     r"(?:\"(?P<quoted>[^\"\n]{8,200})\"|'(?P<single>[^'\n]{8,200})'|(?P<likely>[^\s\"']{16,200}))"
 )
+# A new password is said twice.
+_SAYING = r"(?:echo|printf)[ \t]+(?:-\w+[ \t]+)?"
+_SAID = r"[^\s\"'\\]{4,100}"
 _COMMANDS = (
-    ("mysql", rf"mysql(?:dump|admin|import|show|check)?\b{_MORE}[\s\"']-p(?=[^\s\"'])(?P<bare>[^\s\"']{{1,200}})"),
-    ("mariadb", rf"mariadb(?:-\w+)?\b{_MORE}[\s\"']-p(?=[^\s\"'])(?P<bare>[^\s\"']{{1,200}})"),
-    ("mycli", rf"mycli\b{_MORE}[\s\"']-p(?=[^\s\"'])(?P<bare>[^\s\"']{{1,200}})"),
+    ("mysql", rf"mysql(?:dump|admin|import|show|check)?\b{_MORE}[\s\"']-p{_STUCK}"),
+    ("mariadb", rf"mariadb(?:-\w+)?\b{_MORE}[\s\"']-p{_STUCK}"),
+    ("mycli", rf"mycli\b{_MORE}[\s\"']-p{_STUCK}"),
     ("sshpass", rf"sshpass{_GAP}-p[ \t]{{0,8}}(?:[\"'],[ \t]?(?=[\"']))?{_WORD}"),
     (
         "login",
-        rf"(?:docker|podman|nerdctl|helm|skopeo|buildah|az|oc|cf|expo|eas){_GAP}(?:registry{_GAP})?login\b{_MORE}[\s\"']-p{_GAP}[\"']?{_WORD}",
+        (
+            rf"(?:docker|podman|nerdctl|helm|skopeo|buildah|az|oc|cf|expo|eas){_GAP}"
+            rf"(?:registry{_GAP})?login\b{_MORE}[\s\"']-p(?:=|{_GAP})[\"']?{_WORD}"
+        ),
     ),
     ("mongo", rf"mongo(?:sh|dump|restore|export|import)?\b{_MORE}[\s\"']-p{_GAP}[\"']?{_WORD}"),
     ("redis-cli", rf"redis-cli\b{_MORE}[\s\"']-a{_GAP}[\"']?{_WORD}"),
@@ -63,8 +72,51 @@ _COMMANDS = (
     ("chpasswd", r"chpasswd\b[^\n]{0,80}?[\s\"'][\w.-]{1,32}:(?P<bare>[^\s:\"']{4,200})"),
     ("PASSWORD FOR", rf"PASSWORD FOR[ \t]+\S{{1,120}}[ \t]*=[ \t]*(?:PASSWORD\()?{_WORD}"),
     ("pass:", r"-pass(?:in|out)?[ \t]{1,4}pass:(?P<bare>[^\s\"']{1,200})"),
+    ("openssl", rf"openssl\b{_MORE}[\s\"'](?:-k|-K|-pass){_GAP}(?!pass:|env:|file:|fd:|stdin){_WORD}"),
+    ("ssh-keygen", rf"ssh-keygen\b{_MORE}[\s\"']-N{_GAP}?{_WORD}"),
+    ("ssh-keygen", rf"ssh-keygen\b{_MORE}[\s\"']-P{_GAP}?{_WORD}"),
+    ("passwd", rf"{_SAYING}[\"'](?P<bare>{_SAID})\\n{_SAID}(?:\\n)?[\"'][ \t]*\|[^\n|]{{0,60}}passwd\b"),
+    ("passwd", rf"{_SAYING}[\"'](?:{_SAID}|\[masked\])\\n(?P<bare>{_SAID})(?:\\n)?[\"'][ \t]*\|[^\n|]{{0,60}}passwd\b"),
+    ("operator unseal", rf"operator{_GAP}unseal{_GAP}{_LIKELY}"),
+    ("sonar.login", r"sonar\.login=(?P<likely>[^\s\"']{16,100})"),
+    (
+        "ecret set",
+        (
+            rf"secrets?{_GAP}set{_GAP}(?:-\S{{1,40}}{_GAP})?\w{{2,80}}\b{_MORE}[\s\"'](?:--body|-b|--value"
+            rf"|-v)(?:=|{_GAP})[\"']?{_WORD}"
+        ),
+    ),
+    (
+        " put",
+        (
+            rf"\bput{_GAP}[\w/.-]{{0,100}}(?:pass(?:word|wd)?|secret|token|api-?key|credential)s?{_GAP}"
+            rf"(?!--?\w){_WORD}"
+        ),
+    ),
+    (
+        " put-",
+        (
+            rf"\bput-\w{{4,20}}\b{_OPTIONS}--name(?:=|{_GAP})[\"']?[\w/.-]{{0,100}}(?:pass|secret|token|key"
+            rf"|cred)[\w-]{{0,20}}[\"']?{_OPTIONS}--value(?:=|{_GAP}){_WORD}"
+        ),
+    ),
+    ("word-command", rf"password-command(?:=|{_GAP})[\"']echo[ \t]+(?P<bare>[^\s\"']{{3,100}})"),
+    ("password_cmd", rf"password_cmd(?:=|{_GAP})[\"']echo[ \t]+(?P<bare>[^\s\"']{{3,100}})"),
+    (
+        " -u",
+        (
+            rf"(?:-u|--user(?:name)?)(?:=|{_GAP})[\"']?[^\s\"']{{1,80}}[\"']?{_MORE}[\s\"'](?:-p|-P|-w|-pw)"
+            rf"(?:=|{_GAP}){_LIKELY}"
+        ),
+    ),
     ("smbclient", rf"smbclient\b{_MORE}[\s\"']{_PERCENT}"),
-    ("htpasswd", rf"htpasswd{_GAP}-[a-zA-Z]*b[a-zA-Z]*{_GAP}\S{{1,200}}{_GAP}[^\s\"']{{1,64}}{_GAP}{_WORD}"),
+    (
+        "htpasswd",
+        (
+            rf"htpasswd(?:{_GAP}-[a-zA-Z]+)*?{_GAP}-[a-zA-Z]*b[a-zA-Z]*(?:{_GAP}-"
+            rf"[a-zA-Z]+)*{_GAP}\S{{1,200}}{_GAP}[^\s\"']{{1,64}}{_GAP}{_WORD}"
+        ),
+    ),
     ("zip", rf"\b(?:zip|unzip){_GAP}{_MORE}-P{_GAP}[\"']?{_WORD}"),
     ("curl", rf"curl\b{_OPTIONS}[\s\"'](?:-u|--user|-U|--proxy-user)(?:=|{_GAP}|(?=[\"']))?{_PAIR}"),
     ("machine", rf"machine[ \t]+\S{{1,200}}\s+login[ \t]+\S{{1,200}}\s+password[ \t]+{_WORD}"),
@@ -85,7 +137,8 @@ _COMMANDS = (
         "login",
         (
             rf"\b(?:cargo|vault|wandb|consul|nomad|pulumi|fly|flyctl|heroku|sentry-cli|npm|snyk|rails|railway|supabase"
-            rf"|wrangler|doppler|infisical|hf|huggingface-cli|grafana-cli|dagger|depot|modal|replicate){_GAP}(?:auth{_GAP})?"
+            rf"|wrangler|doppler|infisical|hf|huggingface-cli|grafana-cli|dagger|depot|modal|replicate){_GAP}"
+            rf"(?:auth{_GAP})?"
             rf"login{_GAP}(?!--?\w){_LIKELY}"
         ),
     ),
@@ -115,7 +168,10 @@ _COMMANDS = (
     ),
     (
         "bundle",
-        rf"bundle[r]?{_GAP}config{_GAP}(?:set{_GAP})?(?:--\w+{_GAP})?[\w-]{{1,60}}\.[\w.-]{{2,100}}{_GAP}{_USER_OF_BUNDLE}",
+        (
+            rf"bundle[r]?{_GAP}config{_GAP}(?:set{_GAP})?(?:--\w+{_GAP})?[\w-]{{1,60}}\."
+            rf"[\w.-]{{2,100}}{_GAP}{_USER_OF_BUNDLE}"
+        ),
     ),
     (" USE", rf"(?i:\bnet use\b[^\n]{{0,160}}?/(?:u|user):)\S{{1,80}}[ \t]+(?![/\\]){_WORD}"),
     ("winexe", rf"winexe\b{_MORE}[\s\"']{_PERCENT}"),
@@ -223,9 +279,10 @@ def _patterns(table: Iterable[tuple[str, str]]) -> list[tuple[str, tuple[re.Patt
 # Most lines have no option, and most cues are those of commands that need one.
 _OPTION = r"[\s\"']-"
 _OPTION_BEGINS = (" -", '"-', "'-", "\n-", "\t-")
-_PATTERNS = _patterns(row for row in _COMMANDS if _OPTION not in row[1])
+_PATTERNS = _patterns(row for row in (*_COMMANDS, *DIALOGUES) if _OPTION not in row[1])
 _WITH_OPTION = _patterns(row for row in _COMMANDS if _OPTION in row[1])
 _CALLS = _patterns(CALLS)
+_LOWER = tuple((cue.lower(), patterns) for cue, patterns in (*_PATTERNS, *_WITH_OPTION, *_CALLS))
 
 
 def masked_commands(text: str) -> str:
@@ -246,7 +303,7 @@ def masked_commands(text: str) -> str:
 def holds_command(text: str) -> bool:
     """Whether something in *text* is a command with what may be a password on its line, or a call with one."""
     lower = text.lower()
-    due = [patterns for cue, patterns in (*_PATTERNS, *_WITH_OPTION, *_CALLS) if cue.lower() in lower]
+    due = [patterns for cue, patterns in _LOWER if cue in lower]
     return any(pattern.search(text) for patterns in due for pattern in patterns)
 
 

@@ -13,30 +13,30 @@ from itertools import pairwise
 from daemons.masking.lazy import lazy
 from daemons.masking.marks import Span, replaced
 from daemons.masking.names import Name, cues, name_at
-from daemons.masking.values import Place, is_opaque, is_secret, is_told, looks_random
-
-# Colours were shown as escapes by `text.safe`; JSON in JSON has its quotes escaped, often more than once.
-_COLOUR = r"(?:(?:\\x1b|\x1b)\[[\d;]{0,12}m){0,4}"
-_QUOTE = r"(?:\\{0,15}[\"'`]|&quot;|&#34;|&#39;|%22|%27|\\u0022)"
-_SEPARATOR = lazy(
-    rf"{_COLOUR}(?:\[?\])?{_QUOTE}?\]?{_COLOUR}(?:"
-    # `"name": "password", "value": "x"`, `name="password" value="x"`, and over two lines in YAML
-    rf"(?:(?:[ \t]{{1,4}}[a-z-]{{1,20}}=\"[^\"<>\n]{{0,60}}\"){{1,4}}[ \t]{{1,4}}value=\""
-    rf"|[ \t]*,?\s{{0,40}}(?:-[ \t])?{_QUOTE}?(?:value|Value|VALUE)(?:={_QUOTE}?|{_QUOTE}?[ \t]?[:=][ \t]?))"
-    # a form of several parts
-    r"|[^\n]{0,80}\r?\n\r?\n"
-    r"|[ \t]{0,12}(?P<sign>={1,3}>?|:=|:|%3[AaDd])[ \t]{0,12}(?:[|>][+-]?\n[ \t]{1,40})?"
-    rf"|(?P<comma>(?<=[\"'`]),)[ \t]{{0,40}}(?=[bBuU]?{_QUOTE})"
-    r"|[ \t]{0,60}(?P<cell>[│┃║|])[ \t]{1,60}(?=[^\s│┃║|]{3,512}[ \t]*(?:[│┃║|\r\n]|$))"
-    r"|(?P<blank>[ \t]{1,8})"
-    rf"){_COLOUR}"
+from daemons.masking.notations import (
+    BELOW,
+    LISTED,
+    NEXT_OF_CHANGE,
+    NEXT_OF_LIST,
+    QUOTE,
+    SEPARATOR,
+    WRAPPER,
+    bare,
+    quoted,
 )
+from daemons.masking.told import codes, may_be_told, told
+from daemons.masking.values import Place, is_opaque, is_secret, looks_random
+
 _ELEMENT_OPENS = lazy(r"<[\w.:-]{0,38}$")
 _ELEMENT_BEGINS = lazy(r"(?:[ \t][^<>\n]{0,120})?(?<!/)>")
-_WRAPPER = lazy(
-    r"(?:\[[ \t]?(?=[\"'b]))?"
-    r"(?:(?:Some|Just|SecretStr|Secret|String|Sensitive|Optional|str|bytes)\(?[ \t]?(?=[\"'b]))?"
-    r"[bBrRuUfF@]{0,2}(?=[\"'])"
+# `<entry key="db.password">x</entry>`
+_ATTRIBUTE_OPENS = lazy(r"<[\w:.-]{1,40}[ \t][^<>\n]{0,80}\b(?:name|key|id|field|property)=[\"'][\w.:/-]*$")
+_ATTRIBUTE_ENDS = lazy(r"[\"'][^<>\n]{0,120}(?<!/)>(?:<value>|<string>)?(?=[^\s<]|<!)")
+# `"value": "x", "name": "password"`
+_VALUE_BEFORE = lazy(
+    r"value[\"']?[ \t]?[:=][ \t]?[\"'](?P<value>[^\"'\n]{3,200})[\"'],\s{0,40}[\"']?(?:name|key)[\"']?[ \t]?[:=][ \t]?"
+    r"[\"'][\w./-]{0,60}$",
+    re.IGNORECASE,
 )
 _SCHEME = lazy(
     r"(?:(?:Bearer|Basic|Token|Digest|Negotiate|NTLM|Api-?Key|Api-Token|Bot|SSWS|GenieKey|Hawk|OAuth|Key)(?:[ \t]+|%20)"
@@ -45,38 +45,44 @@ _SCHEME = lazy(
 )
 # Those hold several values, each with a name of its own.
 _SIGNED = lazy(r"AWS4-HMAC-SHA256|GOOG4-RSA-SHA256|Signature[ \t]|Credential=", re.IGNORECASE)
-_OPENING = lazy(_QUOTE)
-_PLAIN_QUOTED = lazy(r"\"((?:[^\"\\\n]|\\.){0,8192})\"|'((?:[^'\\\n]|\\.){0,8192})'|`([^`\n]{0,8192})`", re.DOTALL)
-_BRACED = lazy(r"(?<==)\{(?![\w.]{1,80}![rsa]\})([^{}\n\"':=]{3,100})\}")
-_BARE = lazy(
-    r"(?:[^\s\"'<>&;,|`\\%{}]|%(?!22|27)|[{}](?=[^\s,;\])}\"'])"
-    # a sign that separates, unless a password goes on behind it
-    r"|[,;&|](?![\s\w\"'\[{(]|$)|,(?=[^\s=:,]{1,24}(?:[ \t\n]|$))(?![ \t])(?!\w{1,40}[=:])"
-    r"|\\(?![\"'nrtx\\u]))+"
-)
-_ENTITY = lazy(r"&(?:quot|#34|#39|lt|gt|amp);")
-_CLOSERS = {")": "(", "]": "[", "}": "{"}
 _CODE_LINE = lazy(
     r"[ \t|>]{2,}(?:\d+[ \t|:]+)?[A-Za-z_\"'({\[@*]"
-    r"|(?:const|let|var|final|return|raise|throw|def|fn|func|if|while|for|public|private|self|await|import|from|export)\b"
+    r"|(?:const|let|var|final|return|raise|throw|def|fn|func|if|while|for|public|private|self"
+    r"|await|import|from|export)\b"
 )
 _FLAG = lazy(r"(?:^|[\s\"'\[(])--?[\w.-]{0,39}$")
 # Behind a comma: the next name in a list or in JSON, which is no value whatever follows it.
 _WORD_OF_LIST = lazy(r"([\"'])[a-z]{2,20}\1(?![)\]])")
-_FIRST_OF_PAIR = lazy(rf"[(\[][ \t]*[bu]?{_QUOTE}[\w.-]{{0,36}}$")
+_FIRST_OF_PAIR = lazy(rf"[(\[][ \t]*[bu]?{QUOTE}[\w.-]{{0,36}}$")
 _RESOURCE = lazy(r"\b(?:resource|data|ephemeral) \"[\w-]{0,38}$")
 # The row of a table up to a name in it; what stands behind others' `|` is a command.
 _ROW = lazy(r"(?:.*\n)?[ \t]*(?:\|.*\|?)?[ \t]*\w*", re.DOTALL)
 # Of `{Port:5432 User: Password: Mode:x}` a field without a value, and the next one.
 _FIELDS_BEFORE = lazy(r"(?:[{\[]|[{\[ ][A-Za-z]\w*:[^\s:]* )\w*$")
 _NEXT_FIELD = lazy(r"[A-Za-z]+:")
+# `session:…`, what a cache calls one.
+_ID_OF_ONE = lazy(r"(?<=:)[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}(?![\w-])")
+_GROUPS = lazy(r"[A-Za-z0-9]{4,8}(?:-[A-Za-z0-9]{4,8}){1,4}")
+_SETTING_BEGINS = lazy(r"[ \t|>]*(?:-[ \t])?[\w.\"'-]*")
+_SETTING_ENDS = lazy(r"[\"']?[ \t]*(?:[\r\n]|$)")
+# `Using --password via the CLI is insecure`
+_PROSE = lazy(
+    r"(?:[a-z]+[ \t]+(?:the|an?|is|on|in|of|for|to|from|via|with|and|or|was|has|can|as|by|will|option|flag|argument"
+    r"|parameter|instead|because|since|must)\b|and\b|or\b|is\b|was\b|to\b|option\b|flag\b)"
+)
 _CODE_BYTES = 400
+# So far before a name what stands around it is looked for, and so many of a list are looked at.
+_NEAR = 300
+_MEMBERS = 64
 _VALUE_BYTES = 8192
 
 # -- where no name and sign stand before the value --------------------------------------------------------------------
 
 _HEADERS = {
-    "bearer": lazy(r"bearer[ \t]+(?:token[ \t]*[:=]?[ \t]*)?[\"']?(?P<value>[A-Za-z0-9._~+/=-]{8,})", re.IGNORECASE),
+    "bearer": lazy(
+        r"bearer[ \t]+(?:token[ \t]*[:=]?[ \t]*)?[\"']?(?P<value>[A-Za-z0-9._~+/-]{8,}={0,2})(?![=\w])", re.IGNORECASE
+    ),
+    "digest ": lazy(r"digest[ \t]+username=[^\n]{0,400}?\bresponse=\"?(?P<value>[0-9a-f]{32,64})", re.IGNORECASE),
     "auth plain": lazy(r"auth plain[ \t]+(?P<value>[A-Za-z0-9+/]{8,}={0,2})(?![A-Za-z0-9])", re.IGNORECASE),
     "auth login": lazy(r"auth login[ \t]+(?P<value>[A-Za-z0-9+/]{8,}={0,2})(?![A-Za-z0-9])", re.IGNORECASE),
     "basic ": lazy(r"basic[ \t]+(?P<value>[A-Za-z0-9+/_-]{8,}={0,2})(?![A-Za-z0-9])", re.IGNORECASE),
@@ -92,12 +98,6 @@ _PHRASE = lazy(
     re.IGNORECASE,
 )
 _TYPE_PASSWORD = lazy(r"type=[\"']?password", re.IGNORECASE)
-# `the password for bob is: x`
-_TOLD = lazy(
-    r"(?:[ \t]+(?:is|was|be|=|for|set|generated|temporary|new|your|a|root|admin|user|to|as|\w{1,32}@[\w.-]{1,64}"
-    r"|[\"'][\w.-]{1,64}[\"'])){1,8}[ \t]*(?:(?<!user):|=|[ \t]is)?[ \t]+[\"']?(?P<value>[^\s\"']{6,200})",
-    re.IGNORECASE,
-)
 
 
 def masked_names(text: str) -> str:
@@ -109,6 +109,7 @@ def masked_names(text: str) -> str:
         if at >= end:
             spans += _header(text, at, cue) if cue in _HEADERS else _named(text, at, cue)
             end = spans[-1][1] if spans else 0
+    spans += codes(text, lower)
     if "<input" in lower:
         spans += [found.span("value") for found in _INPUT.finditer(text) if _TYPE_PASSWORD.search(found.group())]
     if "seed" in lower or "mnemonic" in lower:
@@ -128,13 +129,16 @@ def holds_name(text: str) -> bool:
 
 def _may_have_value(text: str, at: int, cue: str) -> bool:
     name = name_at(text, at, cue)
-    separator = name and _SEPARATOR.match(text, name.end)
+    separator = name and SEPARATOR.match(text, name.end)
     if not name or not separator:
         return bool(name and _ELEMENT_OPENS.search(name.left))
     if separator["comma"] and _WORD_OF_LIST.match(text, separator.end()):
         return False
-    is_prose = name.family in ("token", "pin") and not name.called.isupper() and not name.left.lower().endswith("-api-")
-    return not (separator["blank"] and is_prose) or bool(_FLAG.search(name.left))
+    is_prose = name.family in ("token", "pin", "key") and not name.called.isupper()
+    is_prose = is_prose and not name.left.lower().endswith("-api-")
+    if not separator["blank"] or not is_prose:
+        return True
+    return bool(_FLAG.search(name.left)) or may_be_told(text, name)
 
 
 def _lower(text: str) -> str:
@@ -158,12 +162,13 @@ def _named(text: str, at: int, cue: str) -> Iterator[Span]:
     name = name_at(text, at, cue)
     if not name:
         return
-    element = _ELEMENT_BEGINS.match(text, name.end) if _ELEMENT_OPENS.search(name.left) else None
-    if element:
-        yield from _judged(text, name, element.end(), "<")
+    element = _inside_element(text, name)
+    if element is not None:
+        yield from _judged(text, name, element, "<")
         return
-    separator = _SEPARATOR.match(text, name.end)
+    separator = SEPARATOR.match(text, name.end)
     if not separator:
+        yield from _value_before(text, name)
         return
     cookies = list(_cookies(text, separator.end())) if cue == "cookie" and separator["sign"] else []
     if cookies:
@@ -173,8 +178,47 @@ def _named(text: str, at: int, cue: str) -> Iterator[Span]:
             yield from _judged(text, name, separator.end(), "|")
     elif separator["blank"]:
         yield from _behind_blank(text, name, separator.end())
+    elif separator["sign"] and text.startswith(("\n", "\r"), separator.end()):
+        yield from _below(text, name, separator.end())
+    elif separator["sign"] == ":" and _ID_OF_ONE.match(text, separator.end()):
+        return
     else:
         yield from _judged(text, name, separator.end(), separator["sign"] or separator["comma"] or "=")
+
+
+def _inside_element(text: str, name: Name) -> int | None:
+    """Where the text of the element begins that is called *name*, or has it for an attribute."""
+    begins = _ELEMENT_BEGINS.match(text, name.end) if _ELEMENT_OPENS.search(name.left) else None
+    if not begins and text[name.end : name.end + 1] in ("'", '"'):
+        ends = _ATTRIBUTE_ENDS.match(text, name.end)
+        begins = ends if ends and _ATTRIBUTE_OPENS.search(text, max(0, name.at - _NEAR), name.at) else None
+    return begins.end() if begins else None
+
+
+def _value_before(text: str, name: Name) -> Iterator[Span]:
+    """`{"value": "x", "name": "DB_PASSWORD"}`"""
+    is_quoted = text[name.end : name.end + 1] in ("'", '"')
+    before = _VALUE_BEFORE.search(text, max(0, name.at - _NEAR), name.at) if is_quoted else None
+    if before and is_opaque(before["value"]):
+        yield before.span("value")
+
+
+def _below(text: str, name: Name, position: int) -> Iterator[Span]:
+    below = BELOW.match(text, position)
+    if below:
+        yield from _judged(text, name, below.end(), "=")
+    elif text[name.end - 1] in "sS":
+        yield from _listed(text, text.index("\n", position) + 1)
+
+
+def _listed(text: str, position: int) -> Iterator[Span]:
+    """What stands on the lines below `Recovery codes:`, one each."""
+    for _ in range(_MEMBERS):
+        line = LISTED.match(text, position)
+        if not line or not (_GROUPS.fullmatch(line["value"]) or is_opaque(line["value"])):
+            return
+        yield line.span("value")
+        position = line.end()
 
 
 def _behind_blank(text: str, name: Name, position: int) -> Iterator[Span]:
@@ -182,75 +226,62 @@ def _behind_blank(text: str, name: Name, position: int) -> Iterator[Span]:
     if _RESOURCE.search(name.left):
         return
     follows = text[position : position + 1]
-    told = _TOLD.match(text, position - 1) if name.family == "password" else None
+    said = told(text, name)
     if _FLAG.search(name.left) and follows not in "-[<":
-        yield from _judged(text, name, position, "=")
+        if not _PROSE.match(text, position):
+            yield from _judged(text, name, position, "=")
     elif name.family in ("password", "secret") and follows in "\"'":
         yield from _judged(text, name, position, "space")
-    elif told and is_told(told["value"]):
-        yield told.span("value")
+    elif said:
+        yield said
     elif (name.called.isupper() and "_" in name.called) or name.left.lower().endswith("-api-"):
         yield from _judged(text, name._replace(family="token"), position, "space")
 
 
 def _judged(text: str, name: Name, position: int, sign: str) -> Iterator[Span]:
-    """The value at *position*, unless it is none or no secret."""
+    """The value at *position*, and those behind it in a list, unless they are none or no secrets."""
     if text[position - 1] == " " and _NEXT_FIELD.match(text, position) and _FIELDS_BEFORE.search(name.left):
         return
-    wrapper = _WRAPPER.match(text, position)
+    wrapper = WRAPPER.match(text, position)
     position = wrapper.end() if wrapper else position
     if _SIGNED.match(text, position):
         return
-    quoted = _quoted(text, position)
-    start, end = quoted or _bare(text, position, sign)
+    following = NEXT_OF_LIST if wrapper and wrapper.group().startswith("[") else NEXT_OF_CHANGE
+    for _ in range(_MEMBERS):
+        start, end, is_quoted = _value_at(text, name, position, sign)
+        if start >= end:
+            return
+        place = _place(text, name, end, sign, is_quoted=is_quoted)
+        if is_secret(text[start:end], name.family, place):
+            yield start, end
+        after = following.match(text, end) if is_quoted else None
+        if not after:
+            return
+        position = after.end()
+
+
+def _value_at(text: str, name: Name, position: int, sign: str) -> tuple[int, int, bool]:
+    """Where the value at *position* begins and ends, and whether in quotes."""
+    inside = quoted(text, position)
+    start, end = inside or bare(text, position, sign)
     scheme = _SCHEME.match(text, start) if name.family == "token" else None
     if scheme:
-        start, end = (scheme.end(), end) if quoted else _bare(text, scheme.end(), sign)
-    if start >= end:
-        return
+        start, end = (scheme.end(), end) if inside else bare(text, scheme.end(), sign)
+    return start, end, inside is not None
+
+
+def _place(text: str, name: Name, end: int, sign: str, *, is_quoted: bool) -> Place:
     is_last = text[end + 1 : end + 2] in ")]" and bool(_FIRST_OF_PAIR.search(name.left))
-    place = Place(
-        is_quoted=quoted is not None,
-        separator=sign,
-        follows=text[end : end + 40],
-        name=name.called,
-        is_code=sign != "<" and _is_code(text, name.at),
-        is_pair=is_last or bool(_FLAG.search(name.left)),
-    )
-    if is_secret(text[start:end], name.family, place):
-        yield start, end
+    is_flag = bool(_FLAG.search(name.left))
+    is_code = sign != "<" and _is_code(text, name.at) and not (sign == ":" and _is_setting(text, name, end))
+    follows = text[end : end + 40]
+    return Place(is_quoted, sign, follows, name.called, is_code=is_code, is_pair=is_last or is_flag)
 
 
-def _quoted(text: str, position: int) -> Span | None:
-    """The inside of the quotes that open at *position*; up to the end of the line when they don't close."""
-    opening = _OPENING.match(text, position)
-    if not opening:
-        braced = _BRACED.match(text, position)
-        return braced.span(1) if braced else None
-    plain = _PLAIN_QUOTED.match(text, position)
-    if plain and plain.lastindex:
-        return plain.span(plain.lastindex)
-    newline = text.find("\n", position)
-    line_end = len(text) if newline < 0 else newline
-    end = text.find(opening.group(), opening.end(), line_end)
-    if end < 0 and not text[opening.end() : opening.end() + 1].isalnum():
-        return position, position  # it closes what was opened before the name
-    return opening.end(), end if end >= 0 else line_end
-
-
-def _bare(text: str, position: int, sign: str) -> Span:
-    """The value without quotes that starts at *position*."""
-    if sign == "<":
-        return position, text.find("<", position, position + _VALUE_BYTES)
-    found = _BARE.match(text, position)
-    if not found:
-        return position, position
-    start, end = found.span()
-    entity = _ENTITY.search(text, start, end)
-    end = entity.start() if entity else end
-    while end > start and text[end - 1] in _CLOSERS and _CLOSERS[text[end - 1]] not in text[start:end]:
-        end -= 1
-    return start, end
+def _is_setting(text: str, name: Name, end: int) -> bool:
+    """Whether the line is a name, a colon and a value alone, as in YAML; a program's has more, if only a comma."""
+    line = text.rfind("\n", max(0, name.at - _CODE_BYTES), name.at) + 1
+    return bool(_SETTING_BEGINS.fullmatch(text, line, name.at) and _SETTING_ENDS.match(text, end))
 
 
 def _cookies(text: str, position: int) -> Iterator[Span]:

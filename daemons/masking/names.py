@@ -15,20 +15,28 @@ from daemons.masking.values import Family
 
 # A cue as a plain substring, the family of the names that end in it, and the words that it begins.
 _CUES: tuple[tuple[str, Family, str], ...] = (
-    ("pass", "password", r"pass(?:word|wd|phrase|code|w|wort|kw|key)?s?"),
+    ("pass", "password", r"pass(?:word|wd|phrase|code|w|wort|ord|kw|key)?s?"),
     ("pwd", "password", r"pwd"),
     ("pw", "password", r"pw"),
     ("psk", "password", r"psk"),
     ("contrase", "password", r"contrase(?:ñ|n)a"),
-    ("secret", "secret", r"secrets?"),
+    ("kennwort", "password", r"kennwort"),
+    ("senha", "password", r"senhas?"),
+    ("wachtwoord", "password", r"wachtwoord(?:en)?"),
+    ("haslo", "password", r"haslo"),
+    ("heslo", "password", r"heslo"),
+    ("salasana", "password", r"salasana"),
+    ("adgangskode", "password", r"adgangskode"),
+    ("mot de passe", "password", r"mot de passe"),
+    ("secret", "secret", r"secrets?(?:[_-]?id(?![a-z]))?"),
     ("credential", "secret", r"credentials?"),
     ("mnemonic", "secret", r"mnemonic(?:[_-]?phrase)?"),
     ("seed", "secret", r"seed[ _-]?phrase"),
-    ("key", "secret", r"key"),
+    ("key", "secret", r"keys?"),
     ("token", "token", r"tokens?"),
     ("auth", "token", r"auth(?:orization)?"),
     ("cookie", "token", r"cookie"),
-    ("session", "token", r"session(?:[_-]?(?:id|key))?"),
+    ("session", "token", r"session(?:[ _-]?(?:id|key))?"),
     ("sessid", "token", r"sessid"),
     ("sid", "token", r"sid"),
     ("signature", "token", r"signature"),
@@ -36,21 +44,39 @@ _CUES: tuple[tuple[str, Family, str], ...] = (
     ("jwt", "token", r"jwt"),
     ("assertion", "token", r"assertion"),
     ("samlresponse", "token", r"samlresponse"),
-    ("code", "pin", r"code"),
+    ("code", "pin", r"codes?"),
     ("otp", "pin", r"otp"),
     ("pin", "pin", r"pin"),
+    ("cvv", "pin", r"cvv2?"),
+    ("cvc", "pin", r"cvc2?"),
+    ("salt", "token", r"salt"),
+    ("pk", "key", r"pk"),
+    ("wif", "token", r"wif"),
     ("appid", "token", r"appid"),
     ("communit", "secret", r"community(?:[_-]?string)?"),
     ("licen", "token", r"licen[sc]e"),
 )
+# Those that no text of ASCII has.
+_FOREIGN: tuple[tuple[str, Family, str], ...] = (
+    ("парол", "password", r"парол[ьяюем]{0,2}"),
+    ("密", "password", r"密[码碼]"),
+    ("パスワード", "password", "パスワード"),
+    ("비밀번호", "password", "비밀번호"),
+    ("hasł", "password", r"hasł[oa]"),
+    ("lösenord", "password", "lösenord(?:et)?"),
+    ("şifre", "password", r"şifre"),
+    ("jelszó", "password", r"jelszó"),
+    ("mật khẩu", "password", "mật khẩu"),
+)
 _ADDITION = (
     r"(?:[._-]?(?:base64|base|b64|data|value|val|old|new|current|prod|dev|test|staging|raw|text|plain(?:text)?|string"
-    r"|hash|digest|confirm(?:ation)?|repeat|again|encrypted|enc|sha256|256|hex|str|bin|\d{1,2})| \d{1,2}(?=:))?"
+    r"|hash|digest|confirm(?:ation)?|repeat|again|encrypted|enc|sha256|256|hex|str|bin|v?\d{1,2}|[nN])| \d{1,2}(?=:))?"
     r"(?![A-Za-z0-9_]|[.-][A-Za-z]{2})"
 )
-_WORDS = {cue: lazy(word + _ADDITION, re.IGNORECASE) for cue, _, word in _CUES}
-_FAMILIES: dict[str, Family] = {cue: family for cue, family, _ in _CUES}
+_WORDS = {cue: lazy(word + _ADDITION, re.IGNORECASE) for cue, _, word in (*_CUES, *_FOREIGN)}
+_FAMILIES: dict[str, Family] = {cue: family for cue, family, _ in (*_CUES, *_FOREIGN)}
 CUES = tuple(cue for cue, _, _ in _CUES)
+_FOREIGN_CUES = tuple(cue for cue, _, _ in _FOREIGN)
 # So far to the left a name is looked at.
 LEFT = 40
 # Above that many, sorting once costs less than keeping them in order.
@@ -64,25 +90,57 @@ def _ends(words: str) -> re.Pattern[str]:
 
 # Words that make `pass`, `key` and `code` a secret's; other keys are those of tables, caches and doors.
 _BEFORE_PASS = lazy(
-    r"(?:[._\"'{(@?&$-]|db|my|smtp|root|mail|ftp|admin|redis|pg|sql|user|login|proxy|store|key|[a-z](?=P))$",
+    r"(?:[._\"'{(@?&$-]|(?:^|\n)[ \t]*(?:export[ \t]+)?|db|my|smtp|root|mail|ftp|admin|redis|pg"
+    r"|sql|user|login|proxy|store"
+    r"|key|ssh|bind|ldap|http|imap|pop3|wifi|vpn|rpc|unlock|auth|svc|become|account|master|server|client|web"
+    r"|(?:user|login|usr|uname|email)\w{0,8}[\"']?[ \t]?[:=][ \t]?[^\s,;&]{1,32}[\s,;&]{1,2}[\"']?)$",
+    re.IGNORECASE,
+)
+# `BYPASS`, and other words in capitals that end in it.
+_OTHER_PASS = lazy(
+    (
+        r"(?:by|com|tres|sur|over|under|encom|multi|single|two|first|test|all|low|high|band|fast|one)"
+        r"[_-]?$"
+    ),
     re.IGNORECASE,
 )
 _BEFORE_KEY = _ends(
-    r"api|access|secret|private|account|authentication|encryption|signing|master|shared ?access|preshared|storage"
-    r"|subscription|auth|hmac|unseal|fernet"
+    r"api|access|secret|private|account|authentication|encryption|signing|master|shared ?access|pre-?shared|storage"
+    r"|subscription|auth|hmac|unseal|fernet|validation|decryption"
 )
 _BEFORE_LIKELY_KEY = _ends(
-    r"(?<![a-z])(?:encrypt|decryption|sign|shared|license|service|ssh|deploy|deployment|ssl|tls|aes|des|rsa|webhook"
+    r"(?<![a-z])(?:encrypt|sign|shared|license|service|ssh|deploy|deployment|ssl|tls|aes|des|rsa|webhook"
     r"|consumer|admin|jwt|crypto|cipher|app|application|write|read|server|client|functions?|root|registration"
     r"|integration|ingest(?:ion)?|project|tenant|sas|bot|restricted|psk|wallet|vault|recovery|session|cookie|token"
     r"|salt|merchant|publishable|data|sentry|stripe|openai|anthropic|google|maps|github|gitlab|aws|azure|gcp|twilio"
-    r"|sendgrid|mailgun|datadog|dd|algolia|firebase|pinecone|cohere)|x-functions"
+    r"|sendgrid|mailgun|datadog|dd|algolia|firebase|pinecone|cohere|instrumentation|sdk|entry|setup|authenticator|totp"
+    r"|2fa|mfa|enrol?lment|activation|provisioning|bitlocker|product|security|blowfish|cdn|push|apns|fcm|vapid|partner"
+    r"|developer|user|customer|company|organi[sz]ation|org|team|workspace|environment|env|mobile|network|join|cluster"
+    r"|node|machine|agent|collector|hec|insert|query|search|admin|station|feed|export|backup|restore|unlock|rpc|web3"
+    r"|infura|alchemy|etherscan|moralis|weather|bearer|login|gateway|payment|checkout|billing|smtp|mail|email|sms)"
+    r"|x-functions"
 )
-_BEFORE_CODE = _ends(r"verification|auth|access|security|one-?time|otp|2fa|mfa|login|confirmation|recovery|device|sms")
+# Whose keys are none, whatever their looks.
+_BEFORE_OTHER_KEY = _ends(
+    r"public|pub|cache|primary|foreign|partition|sort|routing|object|idempotency|row|shard|dedup"
+    r"(?:lication)?|group|message"
+    r"|lock|hash|range|map|index|composite|natural|s3|bucket|event|record|state|translation|i18n|locale|feature|flag"
+    r"|host|hot|unique|business|surrogate|join|parent|child|entity|document|doc|redis|item|field|column|attribute|dict"
+    r"|json|storage|blob|file|image|upload|attachment|sql|query|page|cursor|pagination|react|list|tree|kind|resource"
+    r"|issue|jira|ticket|project|space|trace|span|job|queue|task|dedupe|request|transaction|hash|etag|version|last|next"
+    r"|start|end|min|max|prev(?:ious)?|minimum|maximum|left|right|up|down|enter|escape|shift|any|press|arrow|tab|hot"
+    r"|the|a|an|this|that|no|new|old|for|with|by|of|missing|unknown|invalid|duplicate|known|each|every|same|which"
+)
+_BEFORE_CODE = _ends(
+    r"verification|auth|access|security|one-?time|otp|2fa|mfa|login|confirmation|recovery|device|sms|backup|reset"
+    r"|activation|unlock|pairing|authenticator|totp|pin|scratch|invite|invitation|rescue|emergency"
+)
 _PUBLIC = _ends(r"public|pub|public[ _.-]?(?:access|api)|public[ _-]?key")
 _ASKS = _ends(r"is|has|use|no|with")
 # These end many words that have nothing to do with them.
-_NEED_BORDER = ("auth", "sig", "sid", "jwt", "appid", "session", "licen", "assertion", "psk", "otp", "pin")
+_NEED_BORDER = frozenset(
+    "auth sig sid jwt appid session licen assertion psk otp pin cvv cvc salt pk wif senha heslo haslo".split()
+)
 
 
 class Name(NamedTuple):
@@ -98,7 +156,7 @@ class Name(NamedTuple):
 def cues(lower: str, more: tuple[str, ...]) -> list[tuple[int, str]]:
     """Where cues, and those of *more*, stand in a text without capitals, in order."""
     found: list[tuple[int, str]] = []
-    for cue in (*CUES, *more):
+    for cue in (*CUES, *more, *(() if lower.isascii() else _FOREIGN_CUES)):
         at = lower.find(cue)
         while at >= 0:
             if len(found) < _FEW:
@@ -124,23 +182,41 @@ def _family(cue: str, word: str, left: str) -> Family | None:
     before = left[-1:]
     is_border = not before.isalpha() or (before.islower() and word[:1].isupper())
     if cue == "key":
-        return _of_key(left)
+        return _of_key(left, word)
     if cue == "code":
         return "pin" if _BEFORE_CODE.search(left) else None
     if cue in _NEED_BORDER and not is_border and not (word.isupper() and before.isupper()):
         return None
     if cue == "pass" and word.lower() == "pass":
-        return "password" if _BEFORE_PASS.search(left) else "token" if is_border else None
+        return _of_pass(left, word, is_border=is_border)
+    if cue in ("salt", "pk") and not word.isupper():
+        return None
     if (cue == "secret" and before == ":") or (cue == "sid" and word != "sid"):
         return None  # an ARN; the name of a statement in a policy
     if cue == "token" and _PUBLIC.search(left):
         return None
-    return "token" if cue == "secret" and _ASKS.search(left) else _FAMILIES[cue]
+    is_asked = cue == "secret" and (_ASKS.search(left) or word.lower().endswith("id"))
+    return "token" if is_asked else _FAMILIES[cue]
 
 
-def _of_key(left: str) -> Family | None:
+def _of_pass(left: str, word: str, *, is_border: bool) -> Family | None:
+    if _BEFORE_PASS.search(left):
+        return "token" if _OTHER_PASS.search(left) else "password"
+    if word == "PASS" and left[-1:].isupper():
+        return None if _OTHER_PASS.search(left) else "password"
+    if word[0] == "P" and left[-1:].islower():
+        return "password"
+    return "token" if is_border else None
+
+
+def _of_key(left: str, word: str) -> Family | None:
     if _PUBLIC.search(left):
         return None
     if _BEFORE_KEY.search(left):
         return "secret"
-    return "token" if _BEFORE_LIKELY_KEY.search(left) else None
+    if _BEFORE_LIKELY_KEY.search(left):
+        return "token"
+    before = left[-1:]
+    is_camel = (before.islower() and word[0] == "K") or (before.isupper() and word.isupper())
+    is_alone = not before or before in "\"'-" or before.isspace()
+    return "key" if (before in ("_", "-", ".") or is_camel or is_alone) and not _BEFORE_OTHER_KEY.search(left) else None

@@ -7,8 +7,9 @@ from typing import Literal, NamedTuple
 
 from daemons.masking.lazy import lazy
 
-# How much a name says: behind a password's nearly anything is one; a token, a key or a session must look like one.
-Family = Literal["password", "secret", "token", "pin"]
+# How much a name says: behind a password's nearly anything is one; a token, a key or a session must look like one, and
+# behind `FASTLY_KEY`, of which nobody knows what it opens, only what no person would have chosen.
+Family = Literal["password", "secret", "token", "pin", "key"]
 
 
 class Place(NamedTuple):
@@ -43,7 +44,7 @@ _WORDS = frozenset(
     active inactive connected disconnected closed open opened opening started stopped strict lax secure secured end eof
     ident identifier literal operator keyword comma colon semicolon rparen lparen rbrace lbrace newline indent dedent
     used unused using use new old next previous current first last option options flag flags argument arguments
-    parameter parameters require requires
+    parameter parameters require requires same-origin include omit client_credentials authorization_code
     """.split()
 )
 # Words that a password of several words hardly has, and a message about one nearly always.
@@ -59,12 +60,14 @@ _PLACEHOLDER = lazy(
     r"|\$\{.{0,200}|\$?\{\{[^{}]{0,200}(?:\}\}.{0,40})?|\{[\w.!:'\"\[\]() ,]{0,80}\}?|#\{.{0,80}"
     r"|(?:%[\w.-]{0,4}[srdxi]|[:/@.,_ -])+|%\(\w{1,60}\)[srd]|%[\w.-]{1,60}%?"
     r"|\$\d.{0,8}|\$[A-Za-z_]\w{0,80}|\$\(.{0,200}|\$env:.{0,80}"
-    r"|:[a-z_]{1,40}|@\w{1,40}|&\w{1,40}|\?|\|[+-]?|>[+-]?|\\+[ntr]?|[^\w]{1,3}"
+    r"|:[a-z_]{1,40}|@[A-Za-z_]{1,40}\d{0,2}@?|&[A-Za-z_]{1,40}\d{0,2}|\?|\|[+-]?|>[+-]?|\\+[ntr]?|[^\w]{1,3}"
+    r"|VALUE_SPECIFIED_IN\w{0,40}|\?.{0,200}"
     r"|.{0,200}\[(?:masked|redacted|filtered|hidden|removed)\].{0,200}",
     re.IGNORECASE | re.DOTALL,
 )
 _TYPE = lazy(
-    r"(?:typing\.)?(?:Optional|Union|List|Dict|Literal|Annotated|Secret|SecretStr|Str|Maybe|Option|Promise|Callable|Type)"
+    r"(?:typing\.)?(?:Optional|Union|List|Dict|Literal|Annotated|Secret|SecretStr|Str|Maybe|Option"
+    r"|Promise|Callable|Type)"
     r"\b.{0,80}"
     r"|(?:str|string|bytes|int|bool|number|any|None|null|undefined)\b[ |\[\]?).,;:=].{0,80}",
     re.DOTALL,
@@ -106,9 +109,9 @@ def looks_random(value: str) -> bool:
         return False
     digits = sum(sign.isdigit() for sign in value)
     letters = sum(sign.isalpha() for sign in value)
-    if not digits and _NAME.fullmatch(value):
-        return _words_are_odd(value)
-    return digits >= 2 and letters >= 4 and not is_identifier(value)
+    if digits < 2:
+        return value.isalnum() and _words_are_odd(value)
+    return letters >= 4 and not is_identifier(value)
 
 
 def _words_are_odd(value: str) -> bool:
@@ -130,8 +133,31 @@ def is_identifier(value: str) -> bool:
     words = _words(value)
     if not re.fullmatch(r"[A-Za-z_$][\w.$-]*", value) or not all(_WORD.fullmatch(word) for word in words):
         return False
+    odd = sum(map(_is_odd, words))
+    if odd > 1 and odd * 3 >= len(words):
+        return False
     numbered = sum(any(sign.isdigit() for sign in word) for word in words)
     return sum(map(len, words)) / max(1, len(words)) >= (4 if numbered > 1 else 3) and numbered <= 3
+
+
+# The words of two letters that names are made of; two others in one say that it is none.
+_SHORT_WORDS = frozenset(
+    """
+    id ip db io os ui ux is to of in on by at as up no go do ok my we it an or if so vs pk fk tx rx cb fn cv ml ai js
+    ts py rb rs cc us eu uk de fr en tv pc qa ci cd kv vm pv vs ad az gh gl tf ca kb mb gb px hz dm ws me he ed ec
+    """.split()
+)
+
+
+def _is_odd(word: str) -> bool:
+    letters = word.rstrip("0123456789").lower()
+    if len(letters) == 2:
+        return letters.isalpha() and letters not in _SHORT_WORDS
+    return len(letters) >= 5 and not _VOWEL.search(letters) and letters not in _WITHOUT_VOWEL
+
+
+_VOWEL = lazy(r"[aeiou]")
+_WITHOUT_VOWEL = frozenset("bcrypt scrypt crypt mysql https pgsql mssql rhythm xhtml dhcpv nghttp".split())
 
 
 def is_secret(value: str, family: Family, place: Place) -> bool:
@@ -141,19 +167,48 @@ def is_secret(value: str, family: Family, place: Place) -> bool:
         return False
     if _NUMBER.fullmatch(value) and not (value.isdigit() and _may_be_number(value, family)):
         return False
-    if _TIME.fullmatch(value) or _is_elsewhere(value) or (family != "pin" and _is_label(value, place)):
+    if family == "key" and not _is_made(value, place):
         return False
+    if _TIME.fullmatch(value) or _LICENCE.match(value) or _is_elsewhere(value):
+        return False
+    if family != "pin" and _is_label(value, place):
+        return False
+    if not _fits(value, family, place):
+        return False
+    if place.is_quoted:
+        return _is_secret_in_quotes(value, family)
+    return _is_secret_bare(value, family, place)
+
+
+def _fits(value: str, family: Family, place: Place) -> bool:
+    """Whether *value* is what stands there for a secret: in a column, in a list, in a program."""
     if place.separator == "|" and not _is_likely_in_cell(value, family):
         return False  # a column of a table, and what is said of it
     if place.separator == "," and not (place.is_pair or (is_opaque(value) and not is_identifier(value))):
         return False  # two of a list of names
     if place.is_code and (_FILLED_IN.search(value) or (value[0] in "([" and not place.is_quoted)):
         return False
-    if place.separator == "space" and family == "secret" and (_LABEL.fullmatch(value) or not is_opaque(value)):
-        return False  # secret "db-creds" not found
-    if place.is_quoted:
-        return _is_secret_in_quotes(value, family)
-    return _is_secret_bare(value, family, place)
+    # secret "db-creds" not found
+    is_word = place.separator == "space" and family == "secret" and (_LABEL.fullmatch(value) or not is_opaque(value))
+    return not is_word
+
+
+def _is_made(value: str, place: Place) -> bool:
+    """Whether *value* is one that programs make: one run, long, of all three kinds of sign; in `FASTLY_KEY` of two."""
+    if not _RUN.fullmatch(value) or is_identifier(value) or _WORD_OF_PATH.search(value):
+        return False
+    if place.name.endswith("PK"):
+        return bool(_HEX_KEY.fullmatch(value))
+    if place.is_pair or (place.name.isupper() and "_" in place.name):
+        return sum(map(str.isdigit, value)) >= 2 and len(value) >= 20
+    is_mixed = value.lower() != value and value.upper() != value and sum(map(str.isdigit, value)) >= 2
+    return is_mixed and len(value) >= (20 if len(place.name) > 4 else 30)
+
+
+_HEX_KEY = lazy(r"(?:0x)?[0-9a-fA-F]{64}")
+_RUN = lazy(r"[A-Za-z0-9_+/~.-]{20,512}={0,2}")
+_WORD_OF_PATH = lazy(r"(?<![A-Za-z0-9])[A-Za-z][a-z]{3,}(?![A-Za-z0-9])")
+_LICENCE = lazy(r"(?:Apache|MIT|BSD|A?GPL|LGPL|MPL|CC|EPL|EUPL|ISC|Zlib|SSPL|BUSL|Artistic)(?:-[\d.A-Za-z+-]{1,20})?$")
 
 
 def _is_likely_in_cell(value: str, family: Family) -> bool:
@@ -203,7 +258,7 @@ def is_placeholder(value: str) -> bool:
 
 
 def _may_be_number(value: str, family: Family) -> bool:
-    return len(value) >= {"password": 5, "pin": 4, "secret": 12, "token": 16}[family]
+    return len(value) >= {"password": 5, "pin": 3, "secret": 12, "token": 16, "key": 99}[family]
 
 
 def _is_elsewhere(value: str) -> bool:
@@ -228,7 +283,7 @@ def _is_secret_in_quotes(value: str, family: Family) -> bool:
         return True
     if family == "secret":
         return not (_LETTERS.fullmatch(value) and len(value) < 6)
-    return is_opaque(value)
+    return is_opaque(value) or (family == "pin" and value.isdigit())
 
 
 def _is_secret_bare(value: str, family: Family, place: Place) -> bool:

@@ -1,0 +1,133 @@
+"""Secrets in sentences: `the password for bob is x`, `using token x`, `your verification code is 123456`.
+
+A word behind a word is prose as a rule, so the value must look like one: of letters and digits for a password, as long
+and mixed as programs make them for a token.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from daemons.masking.lazy import lazy
+from daemons.masking.marks import Span
+from daemons.masking.names import Name
+from daemons.masking.values import is_identifier, is_opaque, is_told, looks_random
+
+_IS = r"(?:is|was|be|are|=|set|to|as|now|lautet|ist|est|es|è|é|är|er|jest|это|là)"
+_FILLER = (
+    rf"(?:{_IS}|generated|created|issued|temporary|new|your|the|a|an|root|admin|user|value|with|provided|given|received"
+    r"|got|used|using|\w{1,32}@[\w.-]{1,64}|[\"'][\w.-]{1,64}[\"'])"
+)
+_VALUE = r"[\"'`(]{0,2}(?P<value>[^\s\"'`]{6,400})"
+# `password is x`, `password generated: x`
+_SAID = lazy(rf"(?:[ \t]+{_FILLER}){{0,7}}[ \t]*(?P<sign>(?<!user):|=)?[ \t]+{_VALUE}", re.IGNORECASE)
+# `password for bob: x`
+_SAID_OF = lazy(
+    rf"[ \t]+(?:for|of|für|pour|para|von)[ \t]+(?:[^\s:=]{{1,64}}[ \t]+){{0,5}}?(?:[^\s:=]{{1,64}}"
+    rf"(?<!user)(?<!role)[:=]"
+    rf"|[^\s:=]{{1,64}}[ \t]+{_IS}(?:[ \t]+to)?[:=]?|[^\s:=]{{1,64}}[ \t]+[:=])[ \t]+{_VALUE}",
+    re.IGNORECASE,
+)
+_SAYS = lazy(r"token|jwt|keys?|secrets?(?:_id)?|credentials?|session(?:[ _-]?(?:id|key))?", re.IGNORECASE)
+_TOLD_KEY = lazy(
+    r"(?:api|access|secret|private|license|sdk|service|auth|app|deploy|encryption|signing|account"
+    r"|client|activation|recovery|setup"
+    r"|entry|master|unseal|subscription|session|shared)[ _-]?$",
+    re.IGNORECASE,
+)
+_UUID = lazy(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
+_END = ".,:;!?)"
+_USING = lazy(r"\b(?:using|with|the|temporary|new|initial|default|generated)[ \t]+$", re.IGNORECASE)
+_VERSION = lazy(r"v?\d+(?:\.\d+)+[\w.-]*|\d{4}-\d\d-\d\d\S*|\d+[a-z]{1,7}")
+# The whole line is a name and a value: `bindpw x`, `SetEnv DB_PASSWORD x`.
+_DIRECTIVE = lazy(
+    r"(?:^|\n)[ \t]*(?:(?:SetEnv|setenv|env|ENV|ARG|export|set)[ \t]+\w{1,40}_|(?:bind|root|ldap"
+    r"|admin)(?=pw)|\w{0,20}[bB]ind|ppp[ \t])$"
+)
+_ONE_WORD = lazy(r"[ \t]{1,60}[\"']?(?P<value>[^\s\"']{4,200})[\"']?[ \t]*(?:[\r\n]|$)")
+_CELLS = lazy(r"(?:[ \t]{2,60}|\t)(?P<value>[^\s\"']{6,200})[ \t]*(?:[\r\n]|$)")
+
+
+def told(text: str, name: Name) -> Span | None:
+    """The secret that is told behind *name* in the same sentence."""
+    if name.family == "password":
+        directive = _ONE_WORD.match(text, name.end) if _DIRECTIVE.search(name.left) else None
+        found = directive or _SAID_OF.match(text, name.end) or _SAID.match(text, name.end)
+        is_one = found and (found is directive or _is_password(text, name, found))
+    else:
+        is_due = may_be_told(text, name)
+        found = (_SAID_OF.match(text, name.end) or _SAID.match(text, name.end)) if is_due else None
+        is_one = found and _is_made(found["value"].rstrip(_END), name)
+    if not found or not is_one:
+        return None
+    return found.start("value"), found.start("value") + len(found["value"].rstrip(_END))
+
+
+def _is_password(text: str, name: Name, found: re.Match[str]) -> bool:
+    value = found["value"].rstrip(_END)
+    if not is_told(value) or _VERSION.fullmatch(value) or "(" in value:
+        return False
+    is_next = not text[name.end : found.start("value")].strip(" \t\"'`(")
+    return not is_next or (is_opaque(value) and (not is_identifier(value) or bool(_USING.search(name.left))))
+
+
+def may_be_told(text: str, name: Name) -> bool:
+    """Whether *name* is one that sentences tell the value of, with something behind it that may be one."""
+    if text[name.at : name.end].lower().startswith("key") and not _TOLD_KEY.search(name.left):
+        return False
+    is_word = _SAYS.fullmatch(text, name.at, name.end) is not None
+    return is_word and _LONG.search(text, name.end, name.end + _FAR) is not None
+
+
+_FAR = 120
+_LONG = lazy(r"(?<![^\s\"'`(])[\w~.+/=-]{16}")
+
+
+def _is_made(value: str, name: Name) -> bool:
+    if _UUID.fullmatch(value):
+        return not name.called.lower().startswith("session")
+    if not looks_random(value) or is_identifier(value) or not value.replace("=", "").isascii() or "(" in value:
+        return False
+    has_both = value.lower() != value and value.upper() != value
+    return (has_both and sum(map(str.isdigit, value)) >= 2) or (len(value) >= 20 and value.isalnum())
+
+
+# -- one-time codes ---------------------------------------------------------------------------------------------------
+
+_KIND = (
+    r"(?:verification|confirmation|security|login|log-in|sign-in|authentication|auth|access|one"
+    r"[- ]?time|otp|2fa|mfa|sms"
+    r"|pass|pin|backup|recovery|activation|bestätigungs|sicherheits)"
+)
+_CODE = rf"(?:\b{_KIND}[ _-]?(?:code|password|passcode|pin|otp)|\botp|\bpin|\bTAN)"
+_NUMBER = r"(?P<value>(?<![\w.:/-])\d{4,10}(?![\w:/]|[.,-]\d))"
+_CODES = (
+    lazy(rf"{_CODE}[ \t]*(?:[:=]|\bis\b|\bwas\b|\bist\b|\bes\b|\best\b)[:= \t]{{0,3}}[\"']?{_NUMBER}", re.IGNORECASE),
+    lazy(rf"{_CODE}[ \t]+(?:for|to|für)[ \t]+[^\s:]{{1,60}}(?::|[ \t]is)[ \t]+{_NUMBER}", re.IGNORECASE),
+    lazy(
+        rf"{_CODE}[ \t]+{_NUMBER}(?=[ \t]*(?:$|[\r\n.]|sent|set|is|was|for|to|expires|valid|generated|used))",
+        re.IGNORECASE,
+    ),
+    lazy(
+        rf"{_NUMBER}[ \t]+(?:is|as)[ \t]+(?:your|the|ihr)[ \t][\w \t-]{{0,40}}(?:code|password|passcode|pin|otp)",
+        re.IGNORECASE,
+    ),
+    lazy(r"\b[A-Z]-(?P<value>\d{4,8}) is your\b"),
+    lazy(rf"\b(?:enter|use)[ \t]+(?:(?:this|the)[ \t]+)?(?:[\w-]{{1,20}}[ \t]+)?code:?[ \t]+{_NUMBER}", re.IGNORECASE),
+    lazy(
+        (
+            rf"\b(?:sms|otp|2fa|mfa|verif\w{{0,12}}|one-time)\b[^\n]{{0,60}}?\bcode[\"']?[ \t]?[:=][ \t]?"
+            rf"[\"']?{_NUMBER}"
+        ),
+        re.IGNORECASE,
+    ),
+)
+
+
+def codes(text: str, lower: str) -> Iterator[Span]:
+    """The one-time codes that *text* tells; *lower* is it without capitals."""
+    if not any(cue in lower for cue in ("code", "otp", "pin", "tan", "one-time")) or not any(map(str.isdigit, text)):
+        return
+    for pattern in _CODES:
+        yield from (found.span("value") for found in pattern.finditer(text))
