@@ -2,19 +2,25 @@
 
 A rename throws that away, and with it the edit of somebody who doesn't lock. Where a file system cannot exchange
 (EINVAL, ENOSYS), a second name for the old file and a rename come close.
+
+In a burst the same three files go round: what is published now, the last good copy, and the one from before that,
+which is written anew. To overwrite costs the disk two thirds of what a new file does.
 """
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import itertools
 import os
 import secrets
+import signal
+import stat
 from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
-from daemons import files
+from daemons import clock, files
 from daemons.files import StorageError, StrPath
 from daemons.registry.traces import Content, Identity, identity_of
 
@@ -78,13 +84,102 @@ class KeptFolder:
         self._close()
 
 
-def swap(path: str, body: bytes, expected: Content | None, *, mode: int, intend: Callable[[Content], None]) -> Swap:
+class Spare(NamedTuple):
+    """A file that was published once, and its content then. Nothing on the disk gives it another name."""
+
+    path: str
+    content: Content
+
+
+class Burst:
+    """What came out of this process's publications in a row: the last good copy, and the spare that it displaces.
+
+    Alone, or after a second without any, there is no spare, so a command that makes one change leaves nothing behind.
+    """
+
+    def __init__(self) -> None:
+        self._pid = os.getpid()
+        self._placed: list[Content] = []  # by us, one after the other, nobody in between: the last two
+        self._until = 0.0
+        self._displaced: Spare | None = None
+        self._spares: list[Spare] = []  # at most one; popped, so that of two threads one gets it
+
+    def take(self) -> Spare | None:
+        """The spare, for who asks first: write it or discard it."""
+        try:
+            return self._spares.pop() if self._pid == os.getpid() else None
+        except IndexError:
+            return None
+
+    def keep_copy(self, done: Swap, good: str) -> bool:
+        """Make what *done* brought out the last good copy; False, and nothing changed, where that cannot be."""
+        goes_on = done.came_out in self._placed[-1:] and clock.monotonic() < self._until
+        self._displaced = None
+        if goes_on and len(self._placed) == 2 and os.path.dirname(good) == os.path.dirname(done.path):
+            with suppress(StorageError):
+                if files.exchange(done.aside, good):
+                    self._displaced = Spare(done.aside, self._placed[0])
+        if not goes_on:
+            self._placed.clear()
+        self._placed = [*self._placed[-1:], done.placed]
+        return self._displaced is not None or moved(done.aside, good)
+
+    def take_copy_back(self, done: Swap, good: str) -> bool:
+        """Undo `keep_copy`; False when what was the copy before is lost."""
+        self._placed.clear()
+        displaced, self._displaced = self._displaced, None
+        if displaced is None:
+            moved(good, done.aside)
+            return False
+        with suppress(StorageError):
+            return files.exchange(done.aside, good)
+        return False
+
+    def settled(self) -> None:
+        """All names are on the disk: what was displaced may be written anew."""
+        if self._displaced is not None:
+            self._spares.append(self._displaced)
+            self._displaced = None
+        self._until = clock.monotonic() + _BURST_S
+
+    def end(self) -> None:
+        """Discard the spare, unless the last publication was a moment ago."""
+        if clock.monotonic() >= self._until and (spare := self.take()):
+            files.discard(spare.path)
+
+    def __del__(self, discard: Callable[[StrPath], None] = files.discard) -> None:
+        if spare := self.take():
+            discard(spare.path)
+
+
+_BURST_S = 1.0
+
+
+def moved(file: StrPath, name: StrPath) -> bool:
+    """Give *file* another name, in place of what has that; False when that lies on another file system."""
+    try:
+        os.rename(file, name)
+    except OSError:
+        return False
+    return True
+
+
+def swap(
+    path: str,
+    body: bytes,
+    expected: Content | None,
+    *,
+    mode: int,
+    intend: Callable[[Content], None],
+    spare: Spare | None = None,
+) -> Swap:
     """Put *body* at *path* and tell what was there, whether or not it is what was *expected* (None: nothing).
 
     *intend* is told what is about to be placed. The body is on the disk before it gets the name; the name is not: sync
-    the folder. OSError leaves all as it was. Paths are strings here: a Path costs more than the system call it is for.
+    the folder. A *spare* is used up. OSError leaves all as it was. Paths are strings here: a Path costs more than the
+    system call it is for.
     """
-    aside, placed = _written_aside(path, body, mode)
+    aside, placed = _written_aside(path, body, mode, spare)
     intend(placed)
     try:
         return Swap(path, placed, _exchanged(aside, path, expected), aside)
@@ -97,17 +192,17 @@ _MARK = secrets.token_hex(6)
 _numbers = itertools.count()
 
 
-def _written_aside(path: str, body: bytes, mode: int) -> tuple[str, Content]:
+def _written_aside(path: str, body: bytes, mode: int, spare: Spare | None) -> tuple[str, Content]:
     # `files.write_beside` with what a registry under load needs: the content's identity, and half its system calls.
-    folder, name = os.path.split(path)
-    aside = f"{folder}/.{name}.{_MARK}-{os.getpid()}-{next(_numbers)}.tmp"
-    fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    aside, fd, has_mode, size = (spare and _reopened(spare)) or _opened(path)
     try:
-        if mode != 0o600:
+        if mode != has_mode:
             os.fchmod(fd, mode)
         files.write_all(fd, body)
+        if size > len(body):
+            os.ftruncate(fd, len(body))
         files.reached("replace.written")
-        os.fsync(fd)
+        os.fdatasync(fd)
         placed = identity_of(os.fstat(fd)).content
     except OSError:
         files.discard(aside)
@@ -116,6 +211,42 @@ def _written_aside(path: str, body: bytes, mode: int) -> tuple[str, Content]:
         os.close(fd)
     files.reached("replace.prepared")
     return aside, placed
+
+
+class _Open(NamedTuple):
+    path: str
+    fd: int
+    mode: int
+    size: int
+
+
+def _opened(path: str) -> _Open:
+    folder, name = os.path.split(path)
+    aside = f"{folder}/.{name}.{_MARK}-{os.getpid()}-{next(_numbers)}.tmp"
+    fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    return _Open(aside, fd, 0o600, 0)
+
+
+def _reopened(spare: Spare) -> _Open | None:
+    """The spare, open for writing; None, and it is gone, when it is another file by now or somebody has it open.
+
+    The kernel gives a lease for writing only on a file that nobody else has open, and until we close it lets nobody
+    open it: who began to read when it was the registry reads on in peace.
+    """
+    try:
+        fd = os.open(spare.path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        files.discard(spare.path)
+        return None
+    with suppress(OSError):
+        fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)  # who comes meanwhile is announced; the default would end us
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        found = os.fstat(fd)
+        if identity_of(found).content == spare.content and found.st_nlink == 1:
+            return _Open(spare.path, fd, stat.S_IMODE(found.st_mode), found.st_size)
+    os.close(fd)
+    files.discard(spare.path)
+    return None
 
 
 def _exchanged(aside: str, path: str, expected: Content | None) -> Content | None:

@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -53,7 +53,7 @@ def read(path: Path, known: Table) -> Version:
     that is not "nothing there".
     """
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        fd = _opened(path)
     except FileNotFoundError:
         return NOTHING
     try:
@@ -65,6 +65,14 @@ def read(path: Path, known: Table) -> Version:
     if twice:
         raise Twice(version, twice)
     return version
+
+
+def _opened(path: Path) -> int:
+    for _ in range(_READS - 1):
+        # A writer may have made another file of it since we looked the name up, and be at work on the old one.
+        with suppress(BlockingIOError):
+            return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
 
 
 def _steadily(fd: int) -> tuple[bytes, Identity]:

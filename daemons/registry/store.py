@@ -28,10 +28,10 @@ from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from daemons import clock, files, log
-from daemons.files import StorageError, StrPath
+from daemons.files import StorageError
 from daemons.registry import reading, table
 from daemons.registry.edits import Edit, registration, removal, restoration, update
-from daemons.registry.exchange import KeptFolder, Swap, content_of, swap
+from daemons.registry.exchange import Burst, KeptFolder, Swap, content_of, swap
 from daemons.registry.reading import FILE_LIMIT_BYTES, NOTHING, Twice, Version, patiently, storage_errors
 from daemons.registry.table import Batch, Changes, Entry, InvalidAgent, NoRegistry, Row, Table
 from daemons.registry.traces import (
@@ -109,8 +109,10 @@ class Registry:
         folder = self.path.parent
         self._name = os.fspath(self.path)
         self._folder = KeptFolder()
+        self._burst = Burst()
         self._lock = self.path.with_name(f"{self.path.name}.lock")
         self._good = folder / ".registry-last-good.json"
+        self._good_name = os.fspath(self._good)
         self._recent = Recent(folder / ".registry-recent.jsonl")
         self._quarantine = Quarantine(folder / ".quarantine", self.path.name)
         self._told = told
@@ -189,6 +191,7 @@ class Registry:
 
         Whoever runs for long calls this every few seconds; it costs a stat when nobody but us wrote. False then.
         """
+        self._burst.end()
         seen = self._look()
         if seen == self._settled and (seen is not None or not self._good.exists()):
             return False
@@ -360,7 +363,10 @@ class Registry:
         is_merged = overtaken is not None
         # Before the sync, so that one flush covers both names; a failed one takes both back.
         copied = (
-            not is_merged and start.trouble is None and done.came_out is not None and _moved(done.aside, self._good)
+            not is_merged
+            and start.trouble is None
+            and done.came_out is not None
+            and self._burst.keep_copy(done, self._good_name)
         )
         try:
             self._folder.sync(os.path.dirname(done.path))
@@ -368,6 +374,7 @@ class Registry:
             self._take_back(done, base, copied=copied)
             raise
         if copied:
+            self._burst.settled()
             self._recent.record(done.placed, done.came_out, changes, edited)
         else:
             files.discard(done.aside)
@@ -376,8 +383,7 @@ class Registry:
 
     def _take_back(self, done: Swap, base: Version, *, copied: bool) -> None:
         """Undo a publication that is not durable: who is told of a failure must not find the change later."""
-        if copied:
-            _moved(self._good, done.aside)
+        if copied and not self._burst.take_copy_back(done, self._good_name):
             self._copy_and_note(None, base.table.body(), {})
         done.undo()
 
@@ -392,7 +398,8 @@ class Registry:
         for _ in range(_EXCHANGES):
             body = _within_limit(agents.body())
             try:
-                done = swap(path, body, expected, mode=mode, intend=partial(self._recent.intend, rows=changes))
+                intend = partial(self._recent.intend, rows=changes)
+                done = swap(path, body, expected, mode=mode, intend=intend, spare=self._burst.take())
             except OSError:
                 if before:
                     before.undo()
@@ -457,9 +464,10 @@ class Registry:
     def _sweep(self) -> None:
         """Clear away what killed publications left. What is neither file nor copy may be an editor's work: kept."""
         known = {files.read(self.path), files.read(self._good)}
+        ours = self._recent.published()
         for stray in Path(self._target()[0]).parent.glob(f".{self.path.name}.*.tmp"):
             raw = files.read(stray)
-            if raw and raw not in known and _is_registry(raw):
+            if raw and raw not in known and content_of(stray) not in ours and _is_registry(raw):
                 self._quarantine.keep_stray(stray, clock.stamp(clock.now()))
             else:
                 files.discard(stray)
@@ -471,15 +479,6 @@ def _attempt(batch: Batch, edit: Edit[Any]) -> Outcome[Any]:
         return Outcome(value=batch.apply(edit))
     except Exception as error:  # noqa: BLE001 - a fault in one edit must not fail the 63 others of its batch
         return Outcome(error=error)
-
-
-def _moved(file: StrPath, name: StrPath) -> bool:
-    """Give *file* another name, in place of what has that; False when that lies on another file system."""
-    try:
-        os.rename(file, name)
-    except OSError:
-        return False
-    return True
 
 
 def _within_limit(body: bytes) -> bytes:

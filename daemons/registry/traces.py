@@ -171,6 +171,11 @@ class Recent:
             if found:
                 return
 
+    def published(self) -> set[Content]:
+        """What was published, as far back as the notes go: the spare of a killed writer is one of these."""
+        lines = map(_parsed, _piece(self._path, size=_LIMIT_BYTES).split(b"\n"))
+        return {line.published for line in lines if line}
+
     def replaced(self) -> dict[str, set[str]]:
         """By agent, the fingerprints of what the changes of the last seconds replaced."""
         found: defaultdict[str, set[str]] = defaultdict(set)

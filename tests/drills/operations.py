@@ -47,6 +47,14 @@ def _register(home: Path) -> Act:
     return lambda: registry.register("new", {"type": "worker"}, clock.now())
 
 
+def _register_in_a_burst(home: Path) -> Act:
+    """The file is not a new one, but the version before the last."""
+    registry = _registered(home)
+    for number in range(4):
+        registry.register(BEFORE[0], {"n": number}, clock.now())
+    return lambda: registry.register("new", {"type": "worker"}, clock.now())
+
+
 def _unregister(home: Path) -> Act:
     registry = _registered(home)
     registry.register("new", {"type": "worker"}, clock.now())
@@ -245,6 +253,7 @@ def _careless(home: Path) -> Act:
 
 OPERATIONS = (
     Operation("register", _register, _check_registered),
+    Operation("register-in-a-burst", _register_in_a_burst, _check_registered),
     Operation("unregister", _unregister, _check_unregistered),
     Operation("post", _post, _check_posted),
     Operation("rotate", _rotate, _check_rotated),

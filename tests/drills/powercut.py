@@ -38,11 +38,15 @@ KINDS = tuple(_MAKE)
 
 @dataclass(frozen=True)
 class Store:
-    """A store under test: *write* makes the n-th change and returns when it is acknowledged; *names* reads them."""
+    """A store under test: *writer* makes one change a call, acknowledged on return; *names* reads them.
+
+    Each of *writers* is a process of its own.
+    """
 
     name: str
     writer: Callable[[Path], Callable[[str], object]]
     names: Callable[[Path], set[str]]
+    writers: tuple[str, ...] = ("a", "b")
 
 
 def _registry_writer(home: Path) -> Callable[[str], object]:
@@ -79,6 +83,8 @@ def _mailbox_names(home: Path) -> set[str]:
 
 
 REGISTRY = Store("registry", _registry_writer, _registry_names)
+# Nobody comes between: each version is written over the one before the last.
+BURST = Store("registry, one writer", _registry_writer, _registry_names, writers=("a",))
 MAILBOX = Store("mailbox", _mailbox_writer, _mailbox_names)
 CARELESS = Store("careless", _careless_writer, _registry_names)
 
@@ -119,7 +125,7 @@ def _compare(store: Store, home: Path, acknowledged: set[str], writers: int) -> 
 
 def _write_until_cut(store: Store, disk: Disk, home: Path, after_s: float) -> tuple[set[str], int]:
     read, write = os.pipe()
-    children = [_fork_writer(store, home, tag, write, disk.folder) for tag in ("a", "b")]
+    children = [_fork_writer(store, home, tag, write, disk.folder) for tag in store.writers]
     os.close(write)
     clock.pause(after_s)
     disk.cut()

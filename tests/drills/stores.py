@@ -43,7 +43,7 @@ def run_powercut(rounds: int, folder: Path) -> Report:
 
 
 def _cut_on(disk: powercut.Disk, kind: str, rounds: int, report: Report) -> None:
-    for store in (powercut.REGISTRY, powercut.MAILBOX):
+    for store in (powercut.REGISTRY, powercut.BURST, powercut.MAILBOX):
         for acknowledged, wrong in powercut.cut(store, disk, rounds, seed=rounds):
             if acknowledged:  # else the power went before the first write was done: that shows nothing
                 report.count(f"{store.name} on {kind}", wrong)

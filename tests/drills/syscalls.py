@@ -29,7 +29,7 @@ FAULTS = ("kill", "EIO", "ENOSPC", "EMFILE")
 CALLS = (
     "openat open creat mkdir mkdirat rename renameat renameat2 link linkat unlink unlinkat symlink ftruncate truncate "
     "write pwrite64 writev read pread64 lseek fstat newfstatat stat lstat statx fsync fdatasync fchmod fchmodat chmod "
-    "fchown flock getdents64 copy_file_range sendfile utimensat faccessat access readlink ioctl"
+    "fchown flock fcntl getdents64 copy_file_range sendfile utimensat faccessat access readlink ioctl"
 ).split()
 
 
