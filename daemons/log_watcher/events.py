@@ -12,12 +12,14 @@ A line that may be an error is found by scanning the block; only around such pla
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, NamedTuple
 
 from daemons.log_watcher import fingerprint, levels, prefixes, traces
-from daemons.log_watcher.known import DIGITS, Known
+from daemons.log_watcher.known import Known
 from daemons.log_watcher.patterns import Judgement, Patterns, Why
 from daemons.log_watcher.record import Record
 
@@ -47,6 +49,10 @@ class Event(NamedTuple):
         return b"\n".join(map(_cut, self.lines))
 
 
+# From its fields in order, without a call of its own for each: there may be millions.
+_AS_EVENT: Callable[[tuple[object, ...]], Event] = partial(tuple.__new__, Event)
+
+
 def _cut(line: bytes) -> bytes:
     if len(line) <= KEPT_LINE_BYTES:
         return line
@@ -72,58 +78,103 @@ def scan(window: bytes, patterns: Patterns, *, offset: int = 0, settled: bool = 
     is complete; without, it is left for the next window.
     """
     end = window.rfind(b"\n") + 1
+    lines = _Candidates(window, end, patterns)
     events: list[Event] = []
-    position = floor = 0
-    shapes = patterns.known.shapes if patterns.known else {}
-    for place in patterns.places(window):
-        if place < position or place >= end:
-            continue
-        start = max(window.rfind(b"\n", position, place) + 1, position)
-        # A storm's usual line is dealt with here, without a call: each costs a tenth of a microsecond.
-        newline = window.find(b"\n", place)
-        line = window[start:newline]
-        name = shapes.get(line.translate(DIGITS))
-        if name is not None and newline + 1 < end and _STARTS_RECORD(window, newline + 1):
-            events.append(Event(offset + start, "level", (line,), name))
-            floor = position = newline + 1
-            continue
-        known = _known_event(window, patterns.known, start, place, end) if patterns.known else None
+    position = floor = at = 0
+    for unknown in lines.unknown:
+        if unknown < at:
+            continue  # part of an event already
+        if at < unknown:
+            events += lines.known_events(at, unknown, offset)
+            floor = position = lines.ends[unknown - 1] + 1
+        start, place = lines.starts[unknown], lines.places[unknown]
+        known = _known_event(window, patterns.known, lines, unknown, end) if patterns.known else None
         if known is not None:
             text, why, name = known
             events.append(Event(offset + start, why, tuple(text.split(b"\n")), name))
             floor = position = start + len(text) + 1
+            at = lines.first_from(position, unknown)
             continue
         found = _line_at(window, patterns, start, place)
         position = found.following
-        if not found.judgement.why:
-            continue
-        record = Record(found.line, found.judgement, _preamble(window, found, floor=floor))
-        start = found.start - record.preamble_bytes
-        floor, position = _grow(record, window, patterns, found.following, end)
-        if position >= end and not settled and not record.closed:
-            return Scan(tuple(events), start, "trace" if record.lacks_its_end else "event")
-        if not record.is_ignored(patterns):
-            event = _event(record, found, offset)
-            events.append(event)
-            if patterns.known and floor == position < end:
-                _learn(patterns, event, found, window[start : position - 1], place - start)
+        if found.judgement.why:
+            record = Record(found.line, found.judgement, _preamble(window, found, floor=floor))
+            start = found.start - record.preamble_bytes
+            floor, position = _grow(record, window, patterns, found.following, end)
+            if position >= end and not settled and not record.closed:
+                return Scan(tuple(events), start, "trace" if record.lacks_its_end else "event")
+            if not record.is_ignored(patterns):
+                event = _event(record, found, offset)
+                events.append(event)
+                if patterns.known and floor == position < end:
+                    _learn(patterns, event, found, window[start : position - 1], place - start)
+        at = lines.first_from(position, unknown)
+    if at < len(lines.starts):
+        events += lines.known_events(at, len(lines.starts), offset)
+        floor = lines.ends[-1] + 1
     consumed = end if settled else _held_preamble(window, floor, end)
     return Scan(tuple(events), consumed, "event" if consumed < end else "")
 
 
-def _known_event(window: bytes, known: Known, start: int, place: int, end: int) -> tuple[bytes, Why, str] | None:
-    """Text, reason and name of the event whose first line starts at *start*, if all that counts is known of its like.
+class _Candidates:
+    """The lines of a window that may be errors, all looked at together: most are a storm's usual lines.
+
+    A line whose name is known, and behind which a record surely starts, is an event as it stands. Of all others the
+    numbers are in `unknown`.
+    """
+
+    def __init__(self, window: bytes, end: int, patterns: Patterns) -> None:
+        places = patterns.places(window)
+        if places and places[-1] >= end:
+            places = places[: bisect_left(places, end)]
+        find, rfind = window.find, window.rfind
+        ends = [find(b"\n", place) for place in places]
+        if len(set(ends)) < len(ends):  # only the first place of a line counts
+            firsts = dict(zip(reversed(ends), reversed(places), strict=True))
+            ends, places = list(reversed(firsts)), list(reversed(firsts.values()))
+        self.ends, self.places = ends, places
+        self.starts = [rfind(b"\n", 0, place) + 1 for place in places]
+        self.unknown: Sequence[int] = range(len(ends))
+        known = patterns.known
+        if known is None or not ends:
+            return
+        begins, surely, begun = window.startswith, _STARTS_RECORD, known.begun
+        are_alone = [begins(begun, newline + 1) or surely(window, newline + 1) for newline in ends]
+        if ends[-1] + 1 >= end:
+            are_alone[-1] = None  # what comes next is not there yet
+        known.note_beginning(window, ends[-1] + 1)
+        self.are_alone = are_alone
+        self.lines = [window[start:newline] for start, newline in zip(self.starts, ends, strict=True)]
+        self._names, self._whys = known.names_of(self.lines, self.places, self.starts, are_alone)
+        self.unknown = [number for number, name in enumerate(self._names) if name is None]
+
+    def known_events(self, first: int, behind: int, offset: int) -> Iterator[Event]:
+        """The events that the lines from *first* to before *behind* are, a line each."""
+        positions = [offset + start for start in self.starts[first:behind]]
+        part = slice(first, behind)
+        return map(
+            _AS_EVENT,
+            zip(positions, self._whys[part], zip(self.lines[part], strict=True), self._names[part], strict=True),
+        )
+
+    def first_from(self, position: int, before: int) -> int:
+        """The number of the first line that starts at *position* or later, all up to *before* being earlier."""
+        number = before + 1
+        while number < len(self.starts) and self.starts[number] < position:
+            number += 1
+        return number
+
+
+def _known_event(
+    window: bytes, known: Known, lines: _Candidates, number: int, end: int
+) -> tuple[bytes, Why, str] | None:
+    """Text, reason and name of the event whose first line has this *number*, if all that counts is known of its like.
 
     A line that surely starts a record stands behind it: that ends every event that was learnt.
     """
-    newline = window.find(b"\n", place)
-    if newline + 1 < end and _STARTS_RECORD(window, newline + 1):
-        text = window[start:newline]
-        name = known.name(text, place - start)
-        if name:
-            return text, "level", name
-        name = known.access_name(text) if b"HTTP/" in text else None
-        return (text, "access", name) if name else None
+    if lines.are_alone[number]:
+        return None
+    start, place, newline = lines.starts[number], lines.places[number], lines.ends[number]
     behind = _NEXT_RECORD(window, newline, min(end, newline + KNOWN_TRACE_BYTES))
     if behind is None:
         return None

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple, TypeVar
 
 from daemons.log_watcher import levels, traces
 from daemons.log_watcher.words import ERROR
@@ -34,6 +35,35 @@ _NUMBER_ALONE = re.compile(rb"\s\d{3}\s")
 _MAY_BE_OWN = re.compile(rb"system:log-watcher|log-alert-|LOG ALERT|\"daemon\"")
 _SHAPES_INSIDE = ("frame", "indented", "head")
 
+_HEX = bytes(0x30 if chr(code) in "0123456789abcdef" else code for code in range(256))
+_BEGINNINGS = (b'{"', b"INFO: ", b"DEBUG: ", b"WARNING: ", b"ERROR: ")
+_DATE = re.compile(rb"\d{4}-\d\d-\d\d ")
+
+# Why a line is an error, as far as it is remembered here.
+What = Literal["level", "access"]
+
+
+class _WithUuid(NamedTuple):
+    """A line's shape, in front of its uuid and behind it, and its name."""
+
+    front: bytes
+    behind: bytes
+    name: str
+
+    def is_in(self, shape: bytes) -> bool:
+        return shape.startswith(self.front) and shape.endswith(self.behind)
+
+
+class _Request(NamedTuple):
+    """Where the status of a request stands in its record, and the names by it."""
+
+    at: int
+    by_status: dict[bytes, str]
+
+    def name_of(self, line: bytes) -> str | None:
+        return self.by_status.get(line[self.at : self.at + 3])
+
+
 # What tells the name of an event, and whether it is one, the slow way: for one line, None when it is none.
 Judge = Callable[[bytes], str | None]
 
@@ -46,17 +76,67 @@ class Known:
         self._ignored = [text.encode() for text in ignored]
         self._heads: set[bytes] = set()  # what stands in front of a request, with its digits as 0
         self.names: dict[bytes, str] = {}
-        self.shapes: dict[bytes, str] = {}  # of lines, by the line with its digits as 0: what costs least to ask
+        # Of lines: the name by the line with its digits as 0, which costs least to ask.
+        self._shapes: dict[bytes, str] = {}
+        # The same with the letters of hexadecimal numbers as 0, too, where a uuid stands in the line.
+        self._with_uuid: dict[bytes, _WithUuid] = {}
+        # Of records of requests: where the status stands, and the names by it.
+        self._requests: dict[bytes, _Request] = {}
+        self._strange: set[bytes] = set()  # shapes of which no more is known than that
+        self._asked: dict[bytes, dict[bytes, str]] = {}
+        self.begun: tuple[bytes, ...] = _BEGINNINGS
 
-    def name(self, line: bytes, told_at: int) -> str | None:
-        """The name of the event that is *line* alone; None: not known. *told_at* is the place in it that told it."""
-        shape = line.translate(DIGITS)
+    def names_of(
+        self, lines: Sequence[bytes], places: Sequence[int], starts: Sequence[int], are_alone: Sequence[object]
+    ) -> tuple[list[str | None], list[What]]:
+        """Of each of *lines*, which start at *starts* and hold *places*, the name and the reason; None: not known.
+
+        Only those count that *are_alone*.
+        """
+        shapes = [line.translate(DIGITS) for line in lines]
+        names = list(map(self._shapes.get, shapes))
+        whys: list[What] = ["level"] * len(names)
+        strange = self._strange
+        for number, (name, is_alone) in enumerate(zip(names, are_alone, strict=True)):
+            if not is_alone:
+                names[number] = None
+            elif name is None and (shape := shapes[number]) not in strange:
+                line = lines[number]
+                if (like := self._with_uuid.get(line.translate(_HEX))) is not None and like.is_in(shape):
+                    names[number] = like.name
+                elif (request := self._requests.get(shape)) is not None:
+                    names[number], whys[number] = request.name_of(line), "access"
+                else:
+                    names[number], whys[number] = self._name(line, shape, places[number] - starts[number])
+        return names, whys
+
+    def _name(self, line: bytes, shape: bytes, told_at: int) -> tuple[str | None, What]:
+        """What costs more to find out, and is remembered."""
+        if (name := self._name_of_line(line, shape, told_at)) is not None:
+            return name, "level"
+        if (name := self._name_of_request(line, shape)) is not None:
+            return name, "access"
+        if len(self._strange) >= MEMBERS:
+            self._strange.clear()
+        self._strange.add(shape)
+        return None, "level"
+
+    def note_beginning(self, window: bytes, at: int) -> None:
+        """Remember with which date the record begins that starts at *at*: the next ones begin with it, too."""
+        date = window[at : at + 11]
+        if date not in self.begun and _DATE.fullmatch(date):
+            self.begun = (date, *self.begun[: len(_BEGINNINGS)])
+
+    def _name_of_line(self, line: bytes, shape: bytes, told_at: int) -> str | None:
         short = _short(shape, told_at)
         name = self.names.get(short) or self.names.get(shape)
-        if name is not None and len(shape) - len(short) < UUID_BYTES:  # with a uuid in it, it won't come again
-            if len(self.shapes) >= MEMBERS:
-                self.shapes.clear()
-            self.shapes[shape] = name
+        if name is not None and len(shape) - len(short) < UUID_BYTES:
+            _room(self._shapes)[shape] = name
+        elif name is not None:
+            uuid = _UUID.search(shape, told_at)
+            if uuid is not None:
+                like = _WithUuid(shape[: uuid.start()], shape[uuid.end() :], name)
+                _room(self._with_uuid)[line.translate(_HEX)] = like
         return name
 
     def learn(self, line: bytes, told_at: int, name: str, judge: Judge) -> None:
@@ -69,14 +149,20 @@ class Known:
         is_told_in_front = (levels.read(line[: told_at + 1]).level or 0) >= ERROR or line[:1] == b"{"
         self._keep(_short(shape, told_at) if is_told_in_front else shape, name)
 
-    def access_name(self, line: bytes) -> str | None:
+    def _name_of_request(self, line: bytes, shape: bytes) -> str | None:
         """The name of the event that is *line*, the record of a request with this status; None: not known."""
-        request = _REQUEST.search(line)
+        request = _REQUEST.search(line) if b"HTTP/" in line else None
         if request is None or request.start() > LINE_BYTES or _MAY_BE_OWN.search(line):
             return None
         if line[: request.start()].translate(DIGITS) not in self._heads or any(word in line for word in self._ignored):
             return None
-        return self.names.get(_asked(request))
+        asked = _asked(request)
+        name = self.names.get(b"\0".join((b"access", request["status"], asked)))
+        if name is not None:
+            by_status = self._asked.setdefault(asked, {})
+            by_status[request["status"]] = name
+            _room(self._requests)[shape] = _Request(request.start("status"), by_status)
+        return name
 
     def learn_access(self, line: bytes, status: int, name: str, judge: Judge) -> None:
         """Remember that requests like that of *line* have this *name*, and what stands in front of them."""
@@ -91,7 +177,7 @@ class Known:
         if len(self._heads) >= MEMBERS:
             self._heads.clear()
         self._heads.add(head.translate(DIGITS))
-        self._keep(_asked(request), name)
+        self._keep(b"\0".join((b"access", request["status"], _asked(request))), name)
 
     def trace_name(self, region: bytes, told_at: int) -> str | None:
         """The name of the event whose lines are *region*; None: not known."""
@@ -109,6 +195,7 @@ class Known:
         if len(self.names) >= MEMBERS:
             self.names.clear()
         self.names[shape] = name
+        self._strange.clear()
 
 
 def _short(shape: bytes, told_at: int) -> bytes:
@@ -124,7 +211,7 @@ def _asked(request: re.Match[bytes]) -> bytes:
     path = request["path"]
     if not path.isalpha():
         path = _PART_WITH_DIGIT.sub(b"*", path)
-    return b"\0".join((b"access", request["status"], request["method"], path))
+    return request["method"] + b"\0" + path
 
 
 def _trace_shape(region: bytes, told_at: int) -> bytes:
@@ -133,3 +220,13 @@ def _trace_shape(region: bytes, told_at: int) -> bytes:
     calls, last = inside.rsplit(b"\n", 1) if b"\n" in inside else (b"", inside)
     kind, _, said = last.partition(b": ")
     return b"\n".join((_short(first.translate(DIGITS), told_at), _LINE_NUMBER.sub(b"", calls), kind, said[-1:]))
+
+
+T = TypeVar("T")
+
+
+def _room(kept: dict[bytes, T]) -> dict[bytes, T]:
+    """*kept*, with room for one more."""
+    if len(kept) >= MEMBERS:
+        kept.clear()
+    return kept
