@@ -273,14 +273,13 @@ class _Source:
         for name in sorted(named - self._asked):
             raise SettingsError(f"{name} in {self._file} is not a setting; see the commented list in conf/cmux.conf")
         for name in sorted(set(self._env) - self._asked - _NOT_KNOBS):
-            close = _near(name, self._asked)
-            if name.startswith("CMUX_") and close:
+            # Other tools use CMUX_* names too, so only a slip of the keys is refused, not every unknown name.
+            if name.startswith("CMUX_") and (close := _near(name, self._asked)):
                 raise SettingsError(f"{name} is not a setting; did you mean {close}?")
 
 
 def _near(name: str, known: set[str]) -> str | None:
-    # Other tools use CMUX_* names too, so only a slip of the keys is refused, not every unknown name.
-    import difflib
+    import difflib  # only on the way to an error
 
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.85)
     return close[0] if close else None
