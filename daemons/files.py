@@ -11,17 +11,21 @@ StorageError that says what to do, and leaves the file as it was.
 from __future__ import annotations
 
 import _thread
-import ctypes
 import errno
 import fcntl
+import functools
 import os
 import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from daemons import clock
+
+if TYPE_CHECKING:
+    import ctypes
 
 MIB = 1 << 20
 StrPath = str | os.PathLike[str]
@@ -212,7 +216,6 @@ def write_all(fd: int, data: bytes) -> None:
 
 _RENAME_EXCHANGE = 2
 _AT_FDCWD = -100
-_libc = ctypes.CDLL(None, use_errno=True)  # once: opening it anew costs as much as the exchange itself
 _NOT_HERE = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
@@ -221,15 +224,26 @@ def exchange(a: StrPath, b: StrPath) -> bool:
 
     False where the system or this file system cannot; then nothing has changed. StorageError for every other reason.
     """
-    if not hasattr(_libc, "renameat2"):
+    import ctypes  # 2 ms, for those alone who exchange
+
+    libc = _libc()
+    if not hasattr(libc, "renameat2"):
         return False
-    if _libc.renameat2(_AT_FDCWD, os.fsencode(a), _AT_FDCWD, os.fsencode(b), _RENAME_EXCHANGE) == 0:
+    if libc.renameat2(_AT_FDCWD, os.fsencode(a), _AT_FDCWD, os.fsencode(b), _RENAME_EXCHANGE) == 0:
         reached("exchange.done")
         return True
     number = ctypes.get_errno()
     if number in _NOT_HERE:
         return False
     raise StorageError("exchange", a, OSError(number, os.strerror(number)))
+
+
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    """Opened once: opening it anew costs as much as the exchange itself."""
+    import ctypes
+
+    return ctypes.CDLL(None, use_errno=True)
 
 
 # -- appending --------------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
-from daemons import __version__, clock, files, log, settings
+from daemons import __version__, clock, files, later, log, settings
 from daemons.clock import Wake
 from daemons.settings import Settings, SettingsError
 
@@ -116,6 +116,7 @@ OTHER_ENDS_WITHIN_S = 3.0
 
 
 def _live(name: str, build: Build, conf: Settings, wake: Wake, reload: _Reload) -> int:
+    later.bring_all()
     cycles = _Cycles(name, conf)
     while not wake.stop_requested:
         if reload.asked:

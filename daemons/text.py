@@ -6,15 +6,22 @@ from outside passes through here before it is written anywhere a reader will see
 
 from __future__ import annotations
 
+import functools
 import re
+from typing import TYPE_CHECKING
 
-from daemons.masking import MASK, has_cue, mask
+from daemons import later
+
+if TYPE_CHECKING:
+    from daemons.masking import MASK, has_cue, mask
+else:  # 15 ms with the first mask, most of it for patterns: not before a stop's first signal
+    __getattr__ = later.names(__name__, {"daemons.masking": ("MASK", "has_cue", "mask")})
 
 __all__ = ["MASK", "decode", "fence", "has_cue", "mask", "safe"]
 
 # C0 (but not tab and newline), DEL and C1; bidirectional and zero-width characters; line and paragraph separators;
 # lone surrogates, which cannot be encoded.
-_UNSAFE = re.compile(
+_UNSAFE = (
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b-\u200f"
     "\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000110bd\U000110cd\U00013430-\U0001343f"
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e007f]"
@@ -28,7 +35,7 @@ def safe(text: str, *, one_line: bool = False) -> str:
 
     Tabs and newlines stay unless *one_line*. A carriage return before a newline is dropped, others are shown.
     """
-    shown = _UNSAFE.sub(_escape, text.replace("\r\n", "\n"))
+    shown = _unsafe().sub(_escape, text.replace("\r\n", "\n"))
     return _BREAKS.sub(_escape, shown) if one_line else shown
 
 
@@ -42,6 +49,11 @@ def fence(text: str, language: str = "text") -> str:
     longest = max((len(run) for run in _BACKTICKS.findall(text)), default=0)
     ticks = "`" * max(3, longest + 1)
     return f"{ticks}{language}\n{text}\n{ticks}"
+
+
+@functools.cache
+def _unsafe() -> re.Pattern[str]:
+    return re.compile(_UNSAFE)  # takes a millisecond, so not before it is needed
 
 
 def _escape(match: re.Match[str]) -> str:

@@ -462,9 +462,11 @@ def test_without_room_for_the_lock_it_stops_all_the_same(
 
 @pytest.mark.parametrize("what", ["the journal", "tmux", "reading"])
 def test_the_deadline_holds_whatever_hangs(
-    what: str, conf: Settings, plants: Plants, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    what: str, conf: Settings, plants: Plants, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, shell: Shell
 ) -> None:
     ours = started(conf, plants, environ)
+    if what == "tmux":
+        shell("new-session", "-d")  # without a server nobody asks it
     released = threading.Barrier(2)
 
     def hangs(*_: object, **__: object) -> None:
@@ -484,6 +486,79 @@ def test_the_deadline_holds_whatever_hangs(
         return
     assert not alive(plants.pid("ours-server"))
     assert report.exit_code == 0
+    if what == "the journal":
+        assert "was not written down: the disk does not answer" in report.notes[-1]
+
+
+# -- what it costs ----------------------------------------------------------------------------------------------------
+
+# `cmux stop` as it is run, which writes down what it has imported when it sends its first signal.
+WATCHED = """
+import json, sys
+from daemons.processes.handles import Handle
+send, met = Handle.signal, []
+def signal(self, number):
+    if not met:
+        met.extend(sys.modules)
+        with open(sys.argv[1], "w") as told:
+            json.dump(met, told)
+    return send(self, number)
+Handle.signal = signal
+from daemons.cli.__main__ import main
+sys.exit(main(["stop"]))
+"""
+# Each takes 1 to 15 ms to import, and none says who is ours.
+FOR_THE_REPORT = {
+    "daemons.masking",
+    "daemons.journal",
+    "daemons.stop.proof",
+    "daemons.stop.report",
+    "daemons.supervisor.rpc",
+    "daemons.supervisor.configuration",
+    "daemons.processes.sockets",
+    "daemons.registry",
+    "daemons.cli.help",
+    "daemons.tmux.command",
+    "ctypes",
+    "difflib",
+    "hashlib",
+    "shutil",
+    "socket",
+    "subprocess",
+}
+
+
+def test_what_only_the_report_needs_is_imported_while_the_suite_ends(
+    conf: Settings, plants: Plants, environ: dict[str, str], tmp_path: Path
+) -> None:
+    started(conf, plants, environ)
+
+    command = [sys.executable, "-P", "-c", WATCHED, str(tmp_path / "imported")]
+    plain = {
+        name: value for name, value in environ.items() if not name.startswith("COVERAGE_")
+    }  # it imports for itself
+    done = subprocess.run(command, env=plain, capture_output=True, text=True, timeout=20, check=False)
+
+    assert done.returncode == 0, done
+    imported = set(json.loads((tmp_path / "imported").read_text()))
+    assert "daemons.stop.run" in imported
+    assert not FOR_THE_REPORT & imported
+
+
+def test_a_secret_on_a_command_line_is_in_no_report_though_it_is_masked_after_the_end(
+    conf: Settings, plants: Plants, environ: dict[str, str]
+) -> None:
+    command = "[sys.executable, '-c', 'import time; time.sleep(1000)', '--password=hunter2hunter2']"
+    ours = started(conf, plants, environ, api=f"say('ours', subprocess.Popen({command}).pid); forever()")
+    pid = plants.pid("ours")
+    eventually(lambda: "hunter2" in Path(f"/proc/{pid}/cmdline").read_text())
+
+    report = stop.stop(ours)
+
+    told = [path.read_text() for path in (conf.run_dir / "last-stop.json", *conf.journal_dir.rglob("events.jsonl"))]
+    assert len(told) == 2
+    assert next(each for each in report.processes if each.pid == pid).command.endswith(" --password=[masked]")
+    assert not [text for text in (json.dumps(report.to_json()), *told) if "hunter2" in text]
 
 
 # -- tmux -------------------------------------------------------------------------------------------------------------
@@ -651,9 +726,10 @@ def test_a_frozen_tmux_server_stretches_nothing_and_is_said(conf: Settings, tmp_
 
 
 def test_without_tmux_everything_else_stops(
-    conf: Settings, plants: Plants, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    conf: Settings, plants: Plants, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, shell: Shell
 ) -> None:
     ours = started(conf, plants, environ)
+    shell("new-session", "-d")  # else tmux would not be asked at all
     monkeypatch.setenv("PATH", "/nonexistent")
 
     assert stop.stop(ours).exit_code == 0

@@ -132,6 +132,22 @@ def test_a_socket_that_was_removed_is_no_server_although_it_lives(conf: Settings
     eventually(lambda: isinstance(tmux.observe(conf), Seen))
 
 
+def test_no_server_is_known_without_starting_tmux_and_only_where_it_is_certain(
+    conf: Settings, shell: Tmux, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = tmux.may_be_there(conf)
+    shell("new-session", "-d", "-s", "notes", *FOREVER)
+    running = tmux.may_be_there(conf)
+    Path(shell("display-message", "-p", "#{socket_path}")).unlink()
+    lost = tmux.may_be_there(conf)
+    monkeypatch.setenv("TMUX_TMPDIR", str(tmp_path))
+    elsewhere = tmux.may_be_there(conf)
+    monkeypatch.setenv("TMUX_TMPDIR", str(tmp_path / "missing"))  # tmux takes /tmp then
+    undecided = tmux.may_be_there(conf)
+
+    assert [before, running, lost, elsewhere, undecided] == [False, True, True, False, True]
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to make somebody else's socket")
 def test_a_socket_of_somebody_else_is_denied(conf: Settings) -> None:
     code = (
@@ -144,8 +160,9 @@ def test_a_socket_of_somebody_else_is_denied(conf: Settings) -> None:
         f"path = own + '/{conf.tmux_socket}'\n"
         "socket.socket(socket.AF_UNIX).bind(path)\n"
         "os.chmod(path, 0o600); os.chmod(folder, 0o711); os.chown(own, 65534, 65534)\n"
+        "observe = tmux.observe\n"  # imported now: nobody may not read where Python lies
         "os.setresuid(65534, 65534, 0)\n"
-        "print(tmux.observe(home))\n"
+        "print(observe(home))\n"
         "os.seteuid(0)\n"
         "os.unlink(path); os.rmdir(own); os.rmdir(folder)\n"
     )

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, Protocol, cast
 
-from daemons.cli.screen import Screen
+from daemons.cli.screen import Screen, columns
 from daemons.settings import Settings
 
 DONE = 0
@@ -107,7 +108,7 @@ def parser_of(name: str) -> argparse.ArgumentParser:
         prog=f"cmux {name}",
         description=summary[0].upper() + summary[1:] + ".",
         epilog=_examples(command.EXAMPLES),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Help,
     )
     command.configure(parser)
     add_json(parser)
@@ -136,6 +137,13 @@ def subcommands(parser: argparse.ArgumentParser) -> Callable[..., argparse.Argum
 def _examples(examples: Sequence[tuple[str, str]]) -> str:
     width = max(len(line) for line, _ in examples)
     return "examples:\n" + "\n".join(f"  {line:<{width}}   {what}" for line, what in examples)
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Made for every argument that is added; so it is told the width, rather than import `shutil` to find it out."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=columns(sys.stdout, otherwise=80) - 2)
 
 
 class _Parser(argparse.ArgumentParser):

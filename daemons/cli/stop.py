@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from daemons import stop
 from daemons.cli.command import positive_seconds
 from daemons.cli.screen import Screen, many, shown
 from daemons.settings import Settings
-from daemons.stop import Report
+
+if TYPE_CHECKING:
+    from daemons.stop import Report
 
 EXAMPLES: Sequence[tuple[str, str]] = (
     ("cmux stop", "a line a process, exit code 0 only when proven"),

@@ -13,19 +13,20 @@ names one of four holders of a socket, and waits out its time on zombies that a 
 
 from __future__ import annotations
 
-from daemons.processes.apart import become_subreaper, start_apart
+from typing import TYPE_CHECKING
+
+from daemons import later
 from daemons.processes.cgroups import cgroup_pids, enter_cgroup, remove_cgroup
 from daemons.processes.ending import Ended, Look, end, end_tree
 from daemons.processes.handles import Handle, freeze_newest, hold_all, identify, is_alive, wait_any
 from daemons.processes.identity import Identity, boot_id
-from daemons.processes.limits import files_of, inotify_use, machine_memory
-from daemons.processes.meter import Meter, TreeUse, pss_bytes
 from daemons.processes.proc import (
     MARKER,
     Process,
     Table,
     all_pids,
     ancestors,
+    command_line,
     describe,
     environment_value,
     is_tmux_server,
@@ -34,13 +35,38 @@ from daemons.processes.proc import (
     newest_pid,
     own_line,
     read,
+    shown_command,
     table,
     tree,
     user_name,
     working_folder,
 )
-from daemons.processes.sockets import Listener, can_bind, holders, listeners, occupants, peer_uid, unix_listeners
-from daemons.processes.usage import Usage, usage
+
+if TYPE_CHECKING:
+    from daemons.processes.apart import become_subreaper, start_apart
+    from daemons.processes.limits import files_of, inotify_use, machine_memory
+    from daemons.processes.meter import Meter, TreeUse, pss_bytes
+    from daemons.processes.sockets import Listener, can_bind, holders, listeners, occupants, peer_uid, unix_listeners
+    from daemons.processes.usage import Usage, usage
+else:  # 12 ms that come before a stop's first signal
+    __getattr__ = later.names(
+        __name__,
+        {
+            "daemons.processes.apart": ("become_subreaper", "start_apart"),
+            "daemons.processes.limits": ("files_of", "inotify_use", "machine_memory"),
+            "daemons.processes.meter": ("Meter", "TreeUse", "pss_bytes"),
+            "daemons.processes.sockets": (
+                "Listener",
+                "can_bind",
+                "holders",
+                "listeners",
+                "occupants",
+                "peer_uid",
+                "unix_listeners",
+            ),
+            "daemons.processes.usage": ("Usage", "usage"),
+        },
+    )
 
 __all__ = [
     "MARKER",
@@ -60,6 +86,7 @@ __all__ = [
     "boot_id",
     "can_bind",
     "cgroup_pids",
+    "command_line",
     "describe",
     "end",
     "end_tree",
@@ -84,6 +111,7 @@ __all__ = [
     "pss_bytes",
     "read",
     "remove_cgroup",
+    "shown_command",
     "start_apart",
     "table",
     "tree",

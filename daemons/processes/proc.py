@@ -60,7 +60,7 @@ class Process(NamedTuple):
     @property
     def command(self) -> str:
         """What it was started with, read now: one line, safe to show, secrets masked; `[name]` where there is none."""
-        return _command(self.pid) or f"[{text.safe(self.name, one_line=True)}]"
+        return shown_command(command_line(self.pid), self.name)
 
 
 Table = Mapping[int, Process]
@@ -302,7 +302,15 @@ def _uid(pid: int) -> int | None:
     return int(status[begin + 6 :].split(None, 1)[0]) if begin >= 0 else None
 
 
-def _command(pid: int) -> str:
-    words = text.decode(contents(f"/proc/{pid}/cmdline", 8192).rstrip(b"\0").replace(b"\0", b" "))
+def command_line(pid: int) -> bytes:
+    """What *pid* was started with, read now, a NUL behind each word. It may hold secrets: see `shown_command`."""
+    return contents(f"/proc/{pid}/cmdline", 8192)
+
+
+def shown_command(line: bytes, name: str) -> str:
+    """A command *line* as `Process.command` shows it; *name* is the process's, for one that has none."""
+    words = text.decode(line.rstrip(b"\0").replace(b"\0", b" "))
+    if not words:
+        return f"[{text.safe(name, one_line=True)}]"
     shown = text.mask(text.safe(words, one_line=True))
     return shown if len(shown) <= _COMMAND_LIMIT else shown[:_COMMAND_LIMIT] + "…"

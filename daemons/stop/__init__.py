@@ -9,10 +9,16 @@ What is not proven ours is never touched: clients of the port, other listeners, 
 
 from __future__ import annotations
 
-from daemons import clock
+from typing import TYPE_CHECKING
+
+from daemons import clock, later
 from daemons.settings import Settings
-from daemons.stop.report import Foreign, Port, Report, Stopped, Window
 from daemons.stop.run import Farewell, Run
+
+if TYPE_CHECKING:
+    from daemons.stop.report import Foreign, Port, Report, Stopped, Window
+else:
+    __getattr__ = later.names(__name__, {"daemons.stop.report": ("Foreign", "Port", "Report", "Stopped", "Window")})
 
 __all__ = ["Foreign", "Port", "Report", "Stopped", "Window", "stop"]
 

@@ -10,26 +10,43 @@ both. Walls: a tmux server (its user's windows hang below it), another home's su
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from daemons import files, processes
 from daemons.processes import Handle, Process, Table
 from daemons.suite import Record
-from daemons.tmux import Pane
+
+if TYPE_CHECKING:
+    from daemons.tmux import Pane
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Member:
-    """A process of ours, as it was when it was found: afterwards nobody can tell any more."""
+    """A process of ours, as it was when it was found: afterwards nobody can tell any more.
+
+    What is shown of it is made later, because masking secrets and naming users takes longer than the whole look.
+    """
 
     pid: int
-    user: str
-    command: str
+    uid: int | None
+    name: str
+    command_line: bytes
     why: str
     in_tmux: bool
+
+    @functools.cached_property
+    def user(self) -> str:
+        return processes.user_name(self.uid)
+
+    @functools.cached_property
+    def command(self) -> str:
+        """Safe to show, secrets masked."""
+        return processes.shown_command(self.command_line, self.name)
 
 
 class Evidence:
@@ -193,5 +210,5 @@ def describe(looked: Table, whys: Mapping[int, str], pids: Iterable[int]) -> Ite
     """What is known of *pids* now."""
     for pid in pids:
         if pid in looked and pid in whys:
-            user, command = processes.user_name(looked[pid].uid), looked[pid].command
-            yield Member(pid, user, command, whys[pid], in_tmux=_is_under_tmux(pid, looked))
+            process, line = looked[pid], processes.command_line(pid)
+            yield Member(pid, process.uid, process.name, line, whys[pid], in_tmux=_is_under_tmux(pid, looked))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from daemons import files
 from daemons.files import LockBusy, StorageError
 from daemons.settings import Settings
-from daemons.tmux import Pane
+
+if TYPE_CHECKING:
+    from daemons.tmux import Pane
 
 Entries = Mapping[str, Mapping[str, Any]]
 

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from daemons import clock, files, processes, settings, suite, supervisor
 from daemons.files import LockBusy, StorageError
 from daemons.processes import Handle, Table
 from daemons.settings import Settings
-from daemons.stop import answering, caller, intent, ports, published, windows
+from daemons.stop import caller, intent, windows
 from daemons.stop.bounded import Background
 from daemons.stop.evidence import Evidence
 from daemons.stop.ledger import Ledger
-from daemons.stop.report import Foreign, Outcome, Port, Report
 from daemons.stop.windows import Ours, Windows
 from daemons.suite import Record
 
+if TYPE_CHECKING:
+    from daemons.stop.proof import Proof
+    from daemons.stop.report import Outcome, Report
+
 T = TypeVar("T")
-Farewell = Callable[[Report], None]
+Farewell = Callable[["Report"], None]
 
 # How long the first look waits for tmux, which answers in 10 ms or hangs; what comes later still counts.
 _TMUX_FIRST_S = 0.3
@@ -50,6 +52,7 @@ class Run:
         self._windows: Windows | None = None
         self._evidence = Evidence(None, None)
         self._under: int | None = None  # the topmost process of ours that we run under ourselves
+        self._getting_ready: Background[None] | None = None
         self._empty: Table | None = None  # the last look, if nobody was ours in it and nothing was done since
 
     # -- the two ways -------------------------------------------------------------------------------------------------
@@ -60,21 +63,14 @@ class Run:
         found = self._evidence(looked)
         self._ledger.met(looked, found, found)
         self._evidence.close()
-        would_end = [ours.window for ours in self._ours()]
-        return self._ledger.report(
-            "would stop",
-            self._ledger.would_end(),
-            windows=would_end,
-            foreign=self._strangers(found),
-            answering=self._answering(found),
-        )
+        return self._proof().would_stop(found, [ours.window for ours in self._ours()])
 
     def stop(self, margin_s: float) -> Report:
         """Stop, within the deadline and *margin_s*, whatever hangs."""
         may_run_inside = self._conf.suite_id is not None or "TMUX" in settings.child_environment()
         with caller.deaf(leave_group=may_run_inside):
             work = Background(self._under_lock)
-            return work.result(self._left_s() + margin_s) or self._ledger.overdue()
+            return work.result(self._left_s() + margin_s) or self._overdue()
 
     def _under_lock(self) -> Report:
         if not self._conf.run_dir.is_dir():
@@ -87,10 +83,14 @@ class Run:
                 return self._stop(asked_at=asked_at if waited else None)
         except LockBusy as busy:
             self._ledger.problems.append(f"another stop or a start is under way: {busy.holder} holds {busy.path}")
-            return self._ledger.report("not proven", ())
+            return self._proof().failed()
         except StorageError as broken:
             self._ledger.notes.append(f"{broken}; stopped without that lock")
             return self._stop(asked_at=None)
+
+    def _overdue(self) -> Report:
+        self._ledger.problems.append(f"the deadline passed while {self._ledger.doing}")
+        return self._proof().failed()
 
     # -- the story ----------------------------------------------------------------------------------------------------
 
@@ -98,8 +98,7 @@ class Run:
         looked = self._first_look(_TMUX_FIRST_S)
         all_of_us = self._evidence.all_of_us(looked)
         if not self._evidence.without_spared(all_of_us, looked) and not self._ours():
-            others = published.since(self._conf, asked_at) if asked_at else None
-            return others or self._clear_away(self._proof("already stopped"))
+            return self._by_another(asked_at) or self._cleared(self._last_look("already stopped"))
         self._remember_intent()  # also of the agent that asks for this stop
         self._notice_caller(looked, all_of_us)
         self._restore_id()
@@ -111,9 +110,13 @@ class Run:
             held = self._hold_new(())
         if self._under is not None:
             self._end_what_the_caller_runs_under()
-        report = self._clear_away(self._proof("stopped"))
-        self._publish(report)
-        return report
+        return self._publish(self._cleared(self._last_look("stopped")))
+
+    def _by_another(self, asked_at: str | None) -> Report | None:
+        """The report of the stop that we waited for, since *asked_at*."""
+        from daemons.stop import published
+
+        return published.since(self._conf, asked_at) if asked_at else None
 
     def _first_look(self, tmux_within_s: float) -> Table:
         self._ledger.doing = "reading what runs"
@@ -176,7 +179,7 @@ class Run:
             deadline_s=deadline,
             again=self._hold_new,
             wardens=[first],
-            nudge=self._wake_supervisord,
+            nudge=self._use_the_time,
         )
         self._ledger.ended(ended)
 
@@ -209,11 +212,18 @@ class Run:
                 return [caught]
         return []
 
+    def _use_the_time(self) -> bool:
+        """All have been asked to end. Whether supervisord still has to be woken."""
+        lives = self._wake_supervisord()
+        if self._getting_ready is None:
+            self._getting_ready = Background(self._make_ready)
+        return lives
+
     def _wake_supervisord(self) -> bool:
         """supervisord sleeps up to a second before it hears a signal; a connection wakes it. False once it is gone."""
         if not self._evidence.supervisord_lives():
             return False
-        supervisor.Rpc(self._conf, timeout_s=0.0).poke()
+        supervisor.poke(supervisor.socket_path(self._conf))
         return True
 
     # -- windows ------------------------------------------------------------------------------------------------------
@@ -263,9 +273,7 @@ class Run:
 
     def _end_what_the_caller_runs_under(self) -> None:
         self._ledger.notes.append("this ran inside the suite: what it ran in ends last, after this report")
-        report = self._proof("stopped")
-        self._publish(report)
-        self._farewell(report)
+        self._farewell(self._publish(self._last_look("stopped")))
         self._under = None
         self._evidence.keep_for_later(())
         self._end_processes(self._hold_new(()), _LAST_GRACE_S, self._deadline - self._kept_s / 2)
@@ -273,27 +281,31 @@ class Run:
 
     # -- the proof ----------------------------------------------------------------------------------------------------
 
-    def _proof(self, outcome: Outcome) -> Report:
-        """The last look: what is still there, whether every port is free, and supervisord's socket deaf."""
-        self._ledger.doing = "looking whether all has gone"
-        looked = self._empty or processes.table()
-        left = self._evidence(looked)
-        stopped = self._ledger.stopped()
-        told = {each.pid for each in stopped if not each.gone}
-        self._ledger.met(looked, left, left)
-        stopped += self._ledger.still_there(left.keys() - told, looked)
-        return self._ledger.report(
-            outcome,
-            stopped,
-            ports=self._ports(),
-            foreign=self._strangers(left),
-            unknown=self._unknown(),
-            answering=self._answering(left),
-        )
+    def _proof(self) -> Proof:
+        from daemons.stop.proof import Proof  # a third of all imports; most stops have made it ready by then
 
-    def _answering(self, left: Collection[int]) -> str:
-        """Who is on supervisord's socket, when none of ours is there to be it; nothing when nobody is."""
-        return "" if left else answering.problem(self._conf)
+        return Proof(self._conf, self._record, self._evidence, self._ledger)
+
+    def _make_ready(self) -> None:
+        """While the suite ends: import what only proof and report need, and make what is shown of everybody met."""
+        import daemons.journal  # noqa: F401
+
+        self._proof()
+        for member in self._ledger.members():
+            _shown = member.user, member.command
+
+    def _last_look(self, outcome: Outcome) -> Report:
+        self._ledger.doing = "looking whether all has gone"
+        return self._proof().last_look(outcome, self._empty or processes.table(), self._unknown())
+
+    def _cleared(self, report: Report) -> Report:
+        """Once it is proven gone, what only a running suite needs goes, too."""
+        if report.proven:
+            self._proof().clear_away()
+        return report
+
+    def _publish(self, report: Report) -> Report:
+        return self._proof().publish(report, min(1.0, self._left_s()))
 
     def _unknown(self) -> str:
         """Why windows of ours may be left in a tmux that can't be asked; nothing when there can be none."""
@@ -301,30 +313,8 @@ class Run:
             return ""
         return self._windows.unknown(0.0)
 
-    def _ports(self) -> tuple[Port, ...]:
-        return ports.state(ports.of(self._conf, self._record))
-
-    def _strangers(self, ours: Collection[int]) -> tuple[Foreign, ...]:
-        return ports.strangers(self._conf, ports.of(self._conf, self._record), ours)
-
     def _count_strangers(self, looked: Table) -> None:
-        for stranger in self._strangers(self._evidence.all_of_us(looked)):
+        for stranger in self._proof().strangers(self._evidence.all_of_us(looked)):
             process = looked.get(stranger.pid or 0)
             if process and process.pid not in processes.own_line(looked) and not processes.is_tmux_server(process):
                 self._evidence.add_forced(process.pid, f"occupies port {stranger.port}, taken by --force")
-
-    def _clear_away(self, report: Report) -> Report:
-        """Remove what only a running suite needs, once it is proven gone."""
-        if report.proven and self._record is not None:
-            supervisor.remove_sockets(self._conf)
-            files.discard(self._conf.run_dir / "supervisord.pid")
-            if self._record.cgroup:
-                processes.remove_cgroup(Path(self._record.cgroup))
-            suite.forget(self._conf)
-        return report
-
-    def _publish(self, report: Report) -> None:
-        self._ledger.doing = "writing the report down"
-        problem = Background(lambda: published.write(self._conf, report)).result(min(1.0, self._left_s()))
-        if problem != "":
-            self._ledger.notes.append(f"the report was not written down: {problem or 'the disk does not answer'}")

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from daemons import tmux
 from daemons.settings import Settings
 from daemons.stop.bounded import Background
-from daemons.stop.report import Window
-from daemons.tmux import Pane, Seen, TmuxUnavailable, Unknown
+
+if TYPE_CHECKING:
+    from daemons.stop.report import Window
+    from daemons.tmux import Pane, Seen, Unknown
 
 LOOK_TIMEOUT_S = 3.0
 _RELEASE_S = 0.5
@@ -36,24 +38,25 @@ class Windows:
         self._conf = conf
         self._suite_id = suite_id
         self._agents = agents
-        self._look = Background(lambda: tmux.observe(conf, timeout_s=LOOK_TIMEOUT_S))
+        self._look = Background(self._observe) if tmux.may_be_there(conf) else None
 
-    def seen(self, within_s: float) -> Seen | Unknown | None:
-        """What tmux said, or None when it has not answered *within_s*."""
-        return self._look.result(within_s)
+    def _observe(self) -> Seen | Unknown:
+        return tmux.observe(self._conf, timeout_s=LOOK_TIMEOUT_S)
 
     def ours(self, within_s: float) -> list[Ours]:
-        """What is ours in tmux, as far as it has answered."""
-        seen = self.seen(within_s)
-        return ours_in(seen.panes, self._suite_id, self._agents) if isinstance(seen, Seen) else []
+        """What is ours in tmux, as far as it has answered *within_s*."""
+        seen = self._look.result(within_s) if self._look else None
+        return ours_in(seen.panes, self._suite_id, self._agents) if seen and isinstance(seen, tmux.Seen) else []
 
     def unknown(self, within_s: float) -> str:
         """Why it is not known what of ours is in tmux; nothing when it is. Without a server nothing can be."""
-        seen = self.seen(within_s)
+        if self._look is None:
+            return ""
+        seen = self._look.result(within_s)
         if seen is None:
             return f"tmux gave no answer in {LOOK_TIMEOUT_S:g} s"
         is_nowhere = (
-            isinstance(seen, Seen) or seen.kind == "absent" or (seen.kind == "no_server" and not seen.lost_server)
+            isinstance(seen, tmux.Seen) or seen.kind == "absent" or (seen.kind == "no_server" and not seen.lost_server)
         )
         return "" if is_nowhere else seen.reason  # type: ignore[union-attr]  # Seen is nowhere unknown
 
@@ -92,6 +95,8 @@ def ours_in(panes: Iterable[Pane], suite_id: str, agents: Mapping[str, Mapping[s
 
 
 def _ours(kind: str, panes: list[Pane], registered: Mapping[tuple[str, str, Any], str]) -> Ours:
+    from daemons.stop.report import Window  # 3 ms before a stop's first signal, and often there is none
+
     first = panes[0]
     if kind == "session":
         window = Window("session", first.session, first.session_id, "the suite opened it", "")
@@ -110,7 +115,7 @@ def end(conf: Settings, ours: Ours) -> str:
     calls = {"session": tmux.end_session, "window": tmux.end_window, "pane": tmux.end_pane}
     try:
         calls[ours.window.kind](conf, ours.window.id, server=ours.server)
-    except TmuxUnavailable as unavailable:
+    except tmux.TmuxUnavailable as unavailable:
         # With its last window a server goes, and can't be asked any more.
         return "" if unavailable.unknown.kind == "no_server" else str(unavailable)
     return ""

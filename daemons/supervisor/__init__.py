@@ -7,9 +7,22 @@ Rpc: start, stop, signal, processes  -- HTTP over a unix socket of mode 0600 ---
 
 from __future__ import annotations
 
-from daemons.supervisor.configuration import PROGRAMS, render
-from daemons.supervisor.rpc import ProgramState, Rpc, State, SupervisorDown, SupervisorRefused
-from daemons.supervisor.sockets import prepare_socket, remove_sockets, socket_path
+from typing import TYPE_CHECKING
+
+from daemons import later
+from daemons.supervisor.sockets import poke, prepare_socket, remove_sockets, socket_path
+
+if TYPE_CHECKING:
+    from daemons.supervisor.configuration import PROGRAMS, render
+    from daemons.supervisor.rpc import ProgramState, Rpc, State, SupervisorDown, SupervisorRefused
+else:  # 4 ms that come before a stop's first signal
+    __getattr__ = later.names(
+        __name__,
+        {
+            "daemons.supervisor.configuration": ("PROGRAMS", "render"),
+            "daemons.supervisor.rpc": ("ProgramState", "Rpc", "State", "SupervisorDown", "SupervisorRefused"),
+        },
+    )
 
 __all__ = [
     "PROGRAMS",
@@ -18,6 +31,7 @@ __all__ = [
     "State",
     "SupervisorDown",
     "SupervisorRefused",
+    "poke",
     "prepare_socket",
     "remove_sockets",
     "render",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from daemons import clock
 from daemons.settings import Settings
-from daemons.supervisor.sockets import socket_path
+from daemons.supervisor.sockets import poke, socket_path
 
 if TYPE_CHECKING:
     from xml.etree import ElementTree
@@ -113,13 +113,7 @@ class Rpc:
 
     def poke(self) -> bool:
         """Wake supervisord: it sleeps up to 1 s before it starts programs or hears a signal. False: nobody there."""
-        try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
-                line.settimeout(self._timeout_s)
-                line.connect(os.fsencode(self._socket))
-        except OSError:
-            return False
-        return True
+        return poke(self._socket, self._timeout_s)
 
     def _call_unless(self, harmless: int, method: str, *params: str | bool) -> None:
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 from collections.abc import Callable, Iterable, Sequence
@@ -144,12 +143,6 @@ def _sequence(commands: Iterable[Sequence[str]]) -> list[str]:
         words += [";"] if words else []
         words += [f"{word[:-1]}\\;" if word.endswith(";") else word for word in command]
     return words
-
-
-def socket_path(conf: Settings) -> Path:
-    """Where the server that *conf* names has its socket, by tmux's own rule."""
-    folder = Path(environment().get("TMUX_TMPDIR") or "/tmp")  # noqa: S108 - tmux's choice, it makes it private
-    return Path(os.path.realpath(folder)) / f"tmux-{os.getuid()}" / (conf.tmux_socket or "default")
 
 
 def client(conf: Settings) -> list[str]:

@@ -21,8 +21,8 @@ from daemons.tmux.command import (
     Unknown,
     on_server,
     run,
-    socket_path,
 )
+from daemons.tmux.presence import socket_path
 
 LOOK_TIMEOUT_S = 3.0
 _SERVER = re.compile(r"\d+@\d+")
