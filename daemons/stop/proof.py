@@ -6,7 +6,7 @@ Nothing of it is needed before a stop's first signals, so it is imported while t
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from daemons import clock, files, processes, suite, supervisor
@@ -14,19 +14,18 @@ from daemons.processes import Ended, Table
 from daemons.settings import Settings
 from daemons.stop import answering, ports, published
 from daemons.stop.bounded import Background
-from daemons.stop.evidence import Evidence, Member
+from daemons.stop.evidence import Member
 from daemons.stop.ledger import Ledger
 from daemons.stop.report import Foreign, Outcome, Port, Report, Stopped, Window
 from daemons.suite import Record
 
 
 class Proof:
-    """What the *ledger* of one stop comes to, and what *evidence* says of who is left."""
+    """What the *ledger* of one stop comes to, and what is on the suite's ports and sockets."""
 
-    def __init__(self, conf: Settings, record: Record | None, evidence: Evidence, ledger: Ledger) -> None:
+    def __init__(self, conf: Settings, record: Record | None, ledger: Ledger) -> None:
         self._conf = conf
         self._record = record
-        self._evidence = evidence
         self._ledger = ledger
         self._ports = ports.of(conf, record)
 
@@ -42,12 +41,11 @@ class Proof:
             answering=self._answering(found),
         )
 
-    def last_look(self, outcome: Outcome, looked: Table, unknown: str) -> Report:
-        """*outcome*, if nothing is still there in *looked*, every port is free, and nothing keeps it from being proven.
+    def last_look(self, outcome: Outcome, looked: Table, left: Mapping[int, str], unknown: str) -> Report:
+        """*outcome*, if nobody is *left* of *looked*, every port is free, and nothing keeps it from being proven.
 
         *unknown* is why tmux could not be asked, where windows of ours may be left in it.
         """
-        left = self._evidence(looked)
         stopped = self._stopped()
         told = {each.pid for each in stopped if not each.gone}
         self._ledger.met(looked, left, left)

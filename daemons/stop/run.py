@@ -284,7 +284,7 @@ class Run:
     def _proof(self) -> Proof:
         from daemons.stop.proof import Proof  # a third of all imports; most stops have made it ready by then
 
-        return Proof(self._conf, self._record, self._evidence, self._ledger)
+        return Proof(self._conf, self._record, self._ledger)
 
     def _make_ready(self) -> None:
         """While the suite ends: import what only proof and report need, and make what is shown of everybody met."""
@@ -296,7 +296,9 @@ class Run:
 
     def _last_look(self, outcome: Outcome) -> Report:
         self._ledger.doing = "looking whether all has gone"
-        return self._proof().last_look(outcome, self._empty or processes.table(), self._unknown())
+        looked = self._empty or processes.table()
+        left = {} if self._empty else self._evidence(looked)
+        return self._proof().last_look(outcome, looked, left, self._unknown())
 
     def _cleared(self, report: Report) -> Report:
         """Once it is proven gone, what only a running suite needs goes, too."""
