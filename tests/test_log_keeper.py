@@ -183,6 +183,17 @@ def end(keeper: Keeper) -> None:
         keeper.let_go(*key)
 
 
+def test_its_command_line_is_short_in_every_table(start, conf):
+    keeper = start(NAME)
+    eventually(lambda: keeper_runs(conf))
+
+    *_, program, told = Path(f"/proc/{keeper.pid}/cmdline").read_text().rstrip("\0").split("\0")
+
+    assert program.endswith("/log_keeper/holding.py")
+    assert told.isdigit()
+    assert not Path(f"/proc/{keeper.pid}/fd/{told}").is_fifo()
+
+
 def test_only_regular_files_are_held(tmp_path):
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "folder").mkdir()

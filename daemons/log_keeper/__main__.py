@@ -46,8 +46,17 @@ def _become(conf: Settings, socket: Path, lock: int) -> NoReturn:
     os.set_inheritable(lock, True)
     log.info("daemon.started", pid=os.getpid(), home=str(conf.home), version=__version__)
     holding = Path(__file__).with_name("holding.py")
-    paths = [str(socket), str(conf.run_dir / "followed-logs"), str(loop.status_path(conf, NAME))]
-    os.execv(sys.executable, [sys.executable, "-I", "-S", str(holding), *paths, _status(conf)])  # noqa: S606
+    told = _told(str(socket), str(conf.run_dir / "followed-logs"), str(loop.status_path(conf, NAME)), _status(conf))
+    os.execv(sys.executable, [sys.executable, "-I", "-S", str(holding), str(told)])  # noqa: S606
+
+
+def _told(*lines: str) -> int:
+    """A pipe with *lines*, for who reads it after the exec: on the command line all of it would fill every table."""
+    told, telling = os.pipe()
+    os.write(telling, os.fsencode("\n".join(lines)))  # far below the 64 KB that a pipe takes at once
+    os.close(telling)
+    os.set_inheritable(told, True)
+    return told
 
 
 def _status(conf: Settings) -> str:

@@ -268,14 +268,17 @@ def _end(_number: int, _frame: object) -> None:
     raise SystemExit(0)
 
 
-def main(arguments: list[str]) -> None:
+def main(told: int) -> None:
+    """Serve as the pipe *told* says: the paths of socket, list and status, and the status's beginning, a line each."""
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGINT, _end)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    Server(*arguments).run()
+    with open(told, "rb") as lines:
+        socket_path, list_path, status_path, status = os.fsdecode(lines.read()).split("\n")
+    Server(socket_path, list_path, status_path, status).run()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(int(sys.argv[1]))
