@@ -149,3 +149,38 @@ def test_a_thread_that_ended_all_the_same_leaves_nobody_waiting(
         fail_once(monkeypatch, "replace.written", SystemExit("not even a fault"))
 
     eventually(lambda: all(caller.got for caller in callers), but=lambda: [caller.got for caller in callers])
+
+
+def test_who_has_no_thread_is_called_when_the_change_is_durable(commits: Commits, registry: Registry) -> None:
+    told: list[object] = []
+    wanted = commits.begin(
+        registration("a", {}, clock.now()), lambda: told.append(set(Registry(registry.path).snapshot().agents))
+    )
+
+    eventually(lambda: told)
+    assert told == [{"a"}]
+    assert wanted is not None
+    assert wanted.result()["type"] == "worker"
+
+
+def test_an_answer_that_cannot_be_sent_does_not_end_the_thread(commits: Commits) -> None:
+    def fail() -> None:
+        raise OSError("the line is dead")
+
+    commits.begin(registration("a", {}, clock.now()), fail)
+
+    assert register(commits, "b")["type"] == "worker"
+    commits.check()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_ended_all_the_same_tells_who_has_none(commits: Commits, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    with at_work(commits):
+        Caller(commits, "a")
+        eventually(lambda: commits.waiting == 0 and commits._is_wanted)
+        commits.begin(registration("b", {}, clock.now()), lambda: told.append("b"))
+        fail_once(monkeypatch, "replace.written", SystemExit("not even a fault"))
+
+    eventually(lambda: told)
+    assert commits.begin(registration("c", {}, clock.now()), lambda: None) is None

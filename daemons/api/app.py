@@ -21,13 +21,14 @@ from daemons.api import (
     page,
 )
 from daemons.api.callers import token
-from daemons.api.guard import Guard, Wsgi
+from daemons.api.early import EarlyWsgi
+from daemons.api.guard import Guard
 from daemons.api.hot import Hot
 from daemons.api.problems import Problem
 from daemons.api.state import State
 
 
-def wsgi(state: State) -> Wsgi:
+def wsgi(state: State) -> EarlyWsgi:
     """The whole application, guarded. It needs what our server adds: `cmux.channel`, and the headers of all answers."""
     return Guard(Hot(flask_app(state), state), state.conf, token(state.conf))
 

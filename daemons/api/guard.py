@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from ipaddress import ip_address
-from typing import Any
 
 from daemons.api.callers import caller
+from daemons.api.early import EarlyWsgi, Environ, StartResponse, When
 from daemons.api.problems import Problem
 from daemons.settings import Settings
 
-Environ = dict[str, Any]
-StartResponse = Callable[..., Any]
-Wsgi = Callable[[Environ, StartResponse], Iterable[bytes]]
+_PASSED = "cmux.passed"
 
 BODY_LIMIT_BYTES = 64 << 10
 MAIL_LIMIT_BYTES = 1 << 20
@@ -28,8 +26,9 @@ _FOR_EVERYBODY = frozenset({"/api/webhooks/health", "/health"})
 class Guard:
     """Lets through to *app* what may pass; everything else gets its Problem. A WSGI application."""
 
-    def __init__(self, app: Wsgi, conf: Settings, known_token: str) -> None:
+    def __init__(self, app: EarlyWsgi, conf: Settings, known_token: str) -> None:
         self._app = app
+        self.hot = app.hot
         self._token = known_token
         self._names = _names(conf.host)
         self._port = conf.port
@@ -38,12 +37,24 @@ class Guard:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         try:
-            self._check(environ)
+            if _PASSED not in environ:
+                self._check(environ)
         except Problem as problem:
             body = problem.body()
             start_response(problem.status_line, problem.all_headers(body))
             return [body]
         return self._app(environ, start_response)
+
+    def early(self, environ: Environ, again: Callable[[], object]) -> When:
+        """When this application can be called without waiting in it. *again* is called then, if that is LATER."""
+        if not environ["cmux.channel"].is_peer_known:
+            return When.IN_A_THREAD  # to look it up takes a while, once a connection
+        try:
+            self._check(environ)
+        except Problem:
+            return When.IN_A_THREAD
+        environ[_PASSED] = True
+        return self._app.early(environ, again)
 
     def _check(self, environ: Environ) -> None:
         host = environ.get("HTTP_HOST", "").lower()

@@ -47,17 +47,24 @@ class Cached(Generic[T]):
         self._value: T | None = None
 
     def get(self) -> T:
-        try:
-            found = os.stat(self._path)
-            seen: object = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-        except OSError:
-            seen = None
+        seen = self._look()
         if seen != self._seen:
             value = self._read()
             if value != self._value:  # the same object as long as it says the same: others compare by `is`
                 self._value = value
             self._seen = seen
         return self._value  # type: ignore[return-value]  # read at least once
+
+    def known(self) -> T | None:
+        """What was read when the file is still that one; else None."""
+        return self._value if self._look() == self._seen else None
+
+    def _look(self) -> object:
+        try:
+            found = os.stat(self._path)
+        except OSError:
+            return None
+        return (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 class Agents:
@@ -90,6 +97,13 @@ class Agents:
                 self._made_from = made_from
             return self._listing
 
+    def ready(self) -> Listing | None:
+        """The list if nothing changed since it was made, else None. Two stats, no waiting."""
+        made_from = (self._registry.known(), self._observed.known(), self._beats_shown)
+        listing = self._listing
+        is_current = self._made_from and all(map(_is, made_from, self._made_from)) and not self._has_beats_to_show()
+        return listing if is_current else None
+
     def one(self, agent_id: str) -> tuple[bytes, str] | None:
         """One agent, rendered, and its ETag; None when there is no such."""
         lines = self.listing().lines
@@ -102,10 +116,13 @@ class Agents:
         return self._parts
 
     def _note_beats(self) -> None:
-        # A thousand agents beat all the time: their beats reach the list once a second.
-        if self._beats.version != self._beats_shown and clock.monotonic() >= self._show_beats_at:
+        if self._has_beats_to_show():
             self._beats_shown = self._beats.version
             self._show_beats_at = clock.monotonic() + _BEATS_SHOWN_EVERY_S
+
+    def _has_beats_to_show(self) -> bool:
+        # A thousand agents beat all the time: their beats reach the list once a second.
+        return self._beats.version != self._beats_shown and clock.monotonic() >= self._show_beats_at
 
     def _make(self, entries: Mapping[str, Entry], index: int, observed: Mapping[str, Mapping[str, Any]]) -> None:
         beats = self._beats.all()

@@ -24,6 +24,7 @@ from waitress.server import TcpWSGIServer, UnixWSGIServer
 from waitress.task import ThreadedTaskDispatcher
 
 from daemons import clock, log, processes
+from daemons.api.early import EarlyWsgi, When
 from daemons.api.problems import busy
 from daemons.api.tasks import Refusal, Task, head_of
 from daemons.settings import Settings, SettingsError
@@ -57,7 +58,6 @@ class Channel(HTTPChannel):
     """A connection, and what is known of who is at its other end."""
 
     parser_class = Parser
-    task_class = Task
     error_task_class = Refusal
 
     linger = False
@@ -68,6 +68,8 @@ class Channel(HTTPChannel):
     _uid: int | str | None = "not looked up"
 
     _has_output = False
+    _is_hot = False
+    _early: Task | None = None
 
     def readable(self) -> bool:
         self._has_output = self.total_outbufs_len > 0
@@ -76,6 +78,37 @@ class Channel(HTTPChannel):
     def writable(self) -> bool:
         # Not readable because of what is to be sent, and sent by `service` the next instant: the loop must look again.
         return self._discarding_since is None and (self._has_output or bool(super().writable()))
+
+    def task_class(self, _channel: Channel, request: Any) -> Task:  # type: ignore[override]  # a way to make one
+        task, self._early = self._early, None
+        return task or Task(self, request)
+
+    def handle_read(self) -> None:
+        super().handle_read()
+        while self._is_hot:
+            self._is_hot = False
+            self._serve_early()
+
+    def is_hot(self) -> bool:
+        """Whether the first request may need no thread; then it is looked at as soon as what came is taken in."""
+        request: Any = self.requests[0]
+        door: Any = self.server
+        self._is_hot = (
+            not request.error
+            and (request.command, request.path) in door.application.hot
+            and threading.get_ident() == door.loop_thread
+        )
+        return self._is_hot
+
+    def _serve_early(self) -> None:
+        door: Any = self.server
+        request: Any = self.requests[0]
+        task = self._early = Task(self, request)
+        when = door.application.early(task.get_environment(), self.service)
+        if when is When.NOW:
+            self.service()
+        elif when is When.IN_A_THREAD:
+            door.task_dispatcher.add_task(self)
 
     def service(self) -> None:
         """Answer the request in this thread, to the last byte where the client takes it.
@@ -135,6 +168,11 @@ class Channel(HTTPChannel):
             self._uid = self._look_up()
         return self._uid
 
+    @property
+    def is_peer_known(self) -> bool:
+        """Whether `peer_uid` answers at once."""
+        return not isinstance(self._uid, str)
+
     def _look_up(self) -> int | None:
         connection = self.socket
         try:
@@ -170,6 +208,7 @@ class _Door:
     task_dispatcher: ThreadedTaskDispatcher
     adj: Adjustments
     unbuffered: Adjustments
+    loop_thread = 0
 
     def maintenance(self, now: float) -> None:
         super().maintenance(now)  # type: ignore[misc]  # of the server that this is mixed into
@@ -177,6 +216,10 @@ class _Door:
             if channel.is_stuck:
                 channel.linger = False
                 channel.handle_close()
+
+    def add_task(self, channel: Channel) -> None:
+        if not channel.is_hot():
+            super().add_task(channel)  # type: ignore[misc]
 
     def pull_trigger(self) -> None:
         channel: Channel | None = getattr(_serving, "channel", None)
@@ -221,7 +264,7 @@ class _UnixDoor(_Door, UnixWSGIServer):  # type: ignore[misc]
 class Server:
     """Serves *app* on *listening* with *threads* of its own, from `start` to `close`."""
 
-    def __init__(self, app: Any, listening: socket.socket, *, threads: int) -> None:
+    def __init__(self, app: EarlyWsgi, listening: socket.socket, *, threads: int) -> None:
         self._map: dict[int, Any] = {}
         adjustments = _adjustments(threads)
         dispatcher = ThreadedTaskDispatcher()
@@ -262,6 +305,7 @@ class Server:
             wasyncore.close_all(self._map, ignore_all=True)
 
     def _run(self) -> None:
+        self._door.loop_thread = threading.get_ident()
         while self._ended_by is None:
             wasyncore.loop(timeout=1, use_poll=True, map=self._map, count=1)
         wasyncore.dispatcher.close(self._door)  # not the door's own close, which stops the trigger too

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -10,7 +11,7 @@ from typing import TypeVar
 from daemons import agents, clock, mailbox, suite
 from daemons.api.beats import Beats
 from daemons.api.changes import Changes
-from daemons.api.commits import Commits
+from daemons.api.commits import Commits, Wanted
 from daemons.api.knowledge import Knowledge
 from daemons.api.listing import Agents
 from daemons.files import LockBusy, StorageError
@@ -43,6 +44,15 @@ class State:
             return self.commits.change(edit)
         finally:
             self.changes.ring()
+
+    def begin_change(self, edit: Edit[T], done: Callable[[], object]) -> Wanted[T] | None:
+        """Like `change`, for who must not wait: see `Commits.begin`."""
+
+        def ring_and_tell() -> None:
+            self.changes.ring()
+            done()
+
+        return self.commits.begin(edit, ring_and_tell)
 
     def close(self) -> None:
         """Make the changes that wait, and keep the heartbeats."""

@@ -142,6 +142,11 @@ class Registry:
         self.settle()
         return self._snapshot
 
+    def known(self) -> Snapshot | None:
+        """What `snapshot` gave last when the file is still that one; else None. Never more than a stat."""
+        seen = self._look()
+        return self._snapshot if seen is not None and seen == self._current.identity else None
+
     def last_good(self) -> Mapping[str, Entry]:
         """The agents as they were last published, as far as the files beside the registry know them."""
         return self._best_known().entries
