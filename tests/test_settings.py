@@ -161,7 +161,7 @@ def test_a_wrong_service_is_refused_naming_its_section(home, text):
 
 def test_the_commented_file_in_conf_names_every_setting_with_its_default(home):
     text = (settings.CODE / "conf" / "cmux.conf").read_text()
-    source = (settings.CODE / "daemons" / "settings.py").read_text()
+    source = (settings.CODE / "daemons" / "settings" / "__init__.py").read_text()
     knobs = set(re.findall(r'conf\.get\("(CMUX_[A-Z_]+)"', source))
 
     assert knobs
