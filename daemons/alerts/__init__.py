@@ -4,6 +4,7 @@
 from daemons.alerts.model import Alert, Occurrence
 from daemons.alerts.mutes import Mute, Mutes, mute, unmute
 from daemons.alerts.sender import Alerts, acknowledge, all_open, claims, needed_days
+from daemons.alerts.series import Series
 
 __all__ = [
     "Alert",
@@ -11,6 +12,7 @@ __all__ = [
     "Mute",
     "Mutes",
     "Occurrence",
+    "Series",
     "acknowledge",
     "all_open",
     "claims",

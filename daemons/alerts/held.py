@@ -18,8 +18,9 @@ from datetime import datetime
 from pathlib import Path
 
 from daemons import clock, files, text
-from daemons.alerts.model import Held, Occurrence
+from daemons.alerts.model import Held
 from daemons.alerts.plain import PlainTexts
+from daemons.alerts.series import NOTHING, Around, Part
 from daemons.files import StorageError
 
 # Of one alert, and of all that one sender holds; beyond that, occurrences are only counted.
@@ -29,7 +30,8 @@ RECORD_LIMIT = 64 << 10
 # What stands before a line that was only near the evidence.
 AROUND = "┊"
 AROUND_LIMIT = 300
-_NOTHING = ("", "")
+# With less room than that for a record, no other is tried.
+LEAST_BYTES = 64
 # What `json.dumps` does with a text, without the way there; ASCII only.
 _JSON_TEXT = json.encoder.encode_basestring_ascii
 # A body shows no more than 1 MiB.
@@ -45,14 +47,13 @@ class Record:
     evidence: str
 
 
-def _shown(one: Occurrence) -> str:
-    """Its evidence made safe, secrets masked, cut when it is very long; between the lines that stood around it."""
-    evidence = one.evidence
+def _shown(evidence: str, around: Around) -> str:
+    """*evidence* made safe, secrets masked, cut when it is very long; between the lines that stood around it."""
     shown = text.mask(text.safe(evidence[: 2 * RECORD_LIMIT]))
     cut = max(0, len(evidence) - 2 * RECORD_LIMIT) + max(0, len(shown) - RECORD_LIMIT)
     if cut:
         shown = f"{shown[:RECORD_LIMIT]}\n… {cut} characters were cut here"
-    before, after = (_set_apart(lines) for lines in one.around)
+    before, after = (_set_apart(lines) for lines in around)
     return "\n".join((*before, shown, *after))
 
 
@@ -69,37 +70,53 @@ class HeldFiles:
         self.folder = folder
         self._plain = PlainTexts()
 
-    def add(self, held: Held, occurrences: Iterable[Occurrence], now: datetime) -> None:
+    def add(self, held: Held, parts: Iterable[Part], now: datetime) -> None:
         """Append a record of each to the file of *held*, durably, as far as there is room; others count in `cut`.
 
-        What can find no room is not even made. Call `sync_names` before the state that names a new file is written.
+        What has no text has no record. What can find no room is not even made. Call `sync_names` before the state that
+        names a new file is written.
         """
-        lines = []
+        lines: list[str] = []
         room = before = self._room(held)
-        stamp = _JSON_TEXT(clock.stamp(now))
-        for one in occurrences:
-            # Of what is no secret, the line in the file is longer than the text.
-            line = self._line(one, stamp) if len(one.evidence) < room or len(one.evidence) > RECORD_LIMIT else ""
-            if not line or len(line) > room:
-                held.cut += one.count
-                continue
-            room -= len(line)
-            lines.append(line)
-            held.kept += one.count
+        for part in parts:
+            room = self._add(held, part, lines, room, _JSON_TEXT(clock.stamp(now)))
         if lines:
             held.name = held.name or f"{secrets.token_hex(8)}.jsonl"
             self._write(self.folder / held.name, held.size, "".join(lines).encode())
             held.size += before - room
 
-    def _line(self, one: Occurrence, stamp: str) -> str:
-        """The record of *one*, as it stands in the file."""
-        evidence = one.evidence
-        if one.around == _NOTHING and self._plain.has(evidence):
-            return f"[{stamp}, {one.count}, {_JSON_TEXT(evidence)}]\n"
-        shown = _shown(one)
+    def _add(self, held: Held, part: Part, lines: list[str], room: int, stamp: str) -> int:
+        """Put the records of *part* at the end of *lines*, as far as there is *room*; how much of it is left."""
+        _, _, _, _, _, _, evidence_of, around, counts = part.series
+        is_plain = self._plain.has
+        for done, number in enumerate(part.numbers):
+            if room < LEAST_BYTES:
+                held.cut += Part(part.series, part.numbers[done:]).occurred
+                break
+            evidence = evidence_of(number)
+            if not evidence:
+                continue
+            count = counts[number] if counts else 1
+            # Of what is no secret, the line in the file is longer than the text.
+            if room <= len(evidence) <= RECORD_LIMIT:
+                held.cut += count
+                continue
+            beside = around.get(number, NOTHING)
+            shown = evidence if beside == NOTHING and is_plain(evidence) else self._shown(evidence, beside)
+            line = f"[{stamp}, {count}, {_JSON_TEXT(shown)}]\n"
+            if len(line) > room:
+                held.cut += count
+                continue
+            room -= len(line)
+            lines.append(line)
+            held.kept += count
+        return room
+
+    def _shown(self, evidence: str, around: Around) -> str:
+        shown = _shown(evidence, around)
         if shown == evidence:
             self._plain.learn(evidence)
-        return f"[{stamp}, {one.count}, {_JSON_TEXT(shown)}]\n"
+        return shown
 
     def _room(self, held: Held) -> int:
         """How many bytes more *held* may have."""

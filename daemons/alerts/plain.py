@@ -39,7 +39,11 @@ class PlainTexts:
 
     def has(self, text: str) -> bool:
         """Whether *text* is known to stay as it is, masked and made safe."""
-        return text.isascii() and _shape(text) in self._shapes
+        if not text.isascii():
+            return False
+        shape = text.encode().translate(_DIGITS)
+        # Most are known as they are; what else may count as one is only looked for in others.
+        return shape in self._shapes or _shape_of(shape) in self._shapes
 
     def learn(self, text: str) -> None:
         """*text* stayed as it is: remember that of all texts of its shape, unless their digits might count."""
@@ -56,7 +60,10 @@ class PlainTexts:
 
 
 def _shape(text: str) -> bytes:
-    shape = text.encode().translate(_DIGITS)
+    return _shape_of(text.encode().translate(_DIGITS))
+
+
+def _shape_of(shape: bytes) -> bytes:
     if _MAY_BE_UUID(shape):
         shape = _UUID.sub(_IN_PLACE, shape)
     return _LINE_NUMBER.sub(b", line 0, in ", shape) if b"\n" in shape else shape

@@ -12,7 +12,6 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from itertools import groupby
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
@@ -23,6 +22,7 @@ from daemons.alerts import words
 from daemons.alerts.held import HeldFiles
 from daemons.alerts.model import LOG, Alert, Occurrence
 from daemons.alerts.outbox import Sender
+from daemons.alerts.series import Part, Series, series_of
 from daemons.alerts.state import Outgoing, SenderState
 from daemons.alerts.telling import Teller
 from daemons.alerts.variety import Variety
@@ -63,14 +63,14 @@ class Alerts:
 
     # -- what callers do ----------------------------------------------------------------------------------------------
 
-    def raise_(self, occurrences: Iterable[Occurrence], now: datetime, *, headline: str | None = None) -> None:
+    def raise_(self, occurrences: Iterable[Occurrence | Series], now: datetime, *, headline: str | None = None) -> None:
         """It happened. Durable on return: counted, and what is due told, or in the outbox.
 
         The first occurrence of a key is told at once, alike ones of this call in one message; later ones count, and
         are told when the cooldown ends. *headline* is the line for what is told at once; without it one is made, and
         log alerts always have their own, because only here it is known how many of them are new.
         """
-        handed_in = list(occurrences)
+        handed_in = series_of(occurrences)
         if handed_in:
             self._change(lambda state: self._count(state, handed_in, headline, now), now)
 
@@ -125,30 +125,30 @@ class Alerts:
             self._teller.enqueue_due(state, now)
         self._teller.forget_what_is_over(state, now)
 
-    def _count(
-        self, state: SenderState, occurrences: Sequence[Occurrence], headline: str | None, now: datetime
-    ) -> None:
-        by_key: dict[str, list[Occurrence]] = {}
-        for one in _not_counted(state, occurrences):
-            by_key.setdefault(one.key, []).append(one)
-        for alike in by_key.values():
-            self._add(state, alike, headline, now)
+    def _count(self, state: SenderState, handed_in: Sequence[Series], headline: str | None, now: datetime) -> None:
+        by_key: dict[str, list[Part]] = {}
+        for series in handed_in:
+            for key, part in series.parts(_not_counted(state, series)).items():
+                by_key.setdefault(key, []).append(part)
+        for key, parts in by_key.items():
+            for part in parts:
+                self._add(state, key, part, headline, now)
         self._hold(state, by_key, now)
 
-    def _add(self, state: SenderState, alike: Sequence[Occurrence], headline: str | None, now: datetime) -> None:
-        """Count *alike*, which are of one alert: what is said of each of them is made only where it will be shown."""
-        last = alike[-1]
-        alert = state.alerts.setdefault(last.key, Alert(self.sender, last.key, last.kind, last.subject, now, now))
+    def _add(self, state: SenderState, key: str, part: Part, headline: str | None, now: datetime) -> None:
+        """Count *part*, which is of one alert: what is said of each is made only where it will be shown."""
+        kind, subject = part.series.kind, part.series.subject
+        alert = state.alerts.setdefault(key, Alert(self.sender, key, kind, subject, now, now))
         if not alert.is_open:
             self._reopen(state, alert, now)
-        alert.last, alert.kind, alert.subject = now, last.kind, last.subject
-        count = sum(one.count for one in alike)
+        alert.last, alert.kind, alert.subject = now, kind, subject
+        count = part.occurred
         alert.count += count
         alert.untold += count
-        _note_what_it_is(alert, alike)
-        alert.latest = None if last.source is None or last.position is None else (last.source, last.position)
+        _note_what_it_is(alert, part)
+        alert.latest = part.latest
         is_told_now = alert.due(now, self._cooldown) is not None
-        alert.headline = headline if is_told_now and last.kind != LOG else None
+        alert.headline = headline if is_told_now and kind != LOG else None
 
     def _reopen(self, state: SenderState, alert: Alert, now: datetime) -> None:
         alert.state, alert.first, alert.count, alert.variety = "open", now, 0, Variety()
@@ -156,14 +156,13 @@ class Alerts:
         if alert.due(now, self._cooldown) is None:
             self._teller.note_quietly(state, "alert.reopened", {"key": alert.key}, now)
 
-    def _hold(self, state: SenderState, by_key: Mapping[str, Sequence[Occurrence]], now: datetime) -> None:
+    def _hold(self, state: SenderState, by_key: Mapping[str, Sequence[Part]], now: datetime) -> None:
         has_new_files = False
-        for key, alike in by_key.items():
-            shown = [one for one in alike if one.evidence]
-            if shown:
-                held = state.alerts[key].held
-                has_new_files |= held.name is None
-                self._held.add(held, shown, now)
+        for key, parts in by_key.items():
+            held = state.alerts[key].held
+            had_file = held.name is not None
+            self._held.add(held, parts, now)
+            has_new_files |= not had_file and held.name is not None
         if has_new_files:
             self._held.sync_names()
             files.reached("alerts.held")
@@ -255,7 +254,7 @@ class Alerts:
         told = f"{self._path} could not be read: {reason}.\nIt was kept as {aside}. Open alerts are told again."
         one = Occurrence(f"{_STATE_KIND}:{self.sender}", _STATE_KIND, f"the alerts of {self.sender} began anew", told)
         state = SenderState()
-        self._count(state, [one], None, now)
+        self._count(state, series_of([one]), None, now)
         return state
 
     def _save(self, state: SenderState) -> None:
@@ -277,46 +276,46 @@ class Alerts:
         return _signature(self._path), self._teller.changes()
 
 
-def _not_counted(state: SenderState, occurrences: Sequence[Occurrence]) -> list[Occurrence]:
-    """Those of *occurrences* that were not handed in before; remembers them."""
-    found: list[Occurrence] = []
-    for source, group in groupby(occurrences, key=lambda one: one.source):
-        alike = list(group)
-        is_new = source is not None and _are_new(state, source, alike)
-        found += alike if is_new else [one for one in alike if not _is_counted(state, one)]
-    return found
+def _not_counted(state: SenderState, series: Series) -> Sequence[int]:
+    """The numbers of those of *series* that were not handed in before; remembers them."""
+    everyone = range(len(series.keys))
+    source = series.source
+    if source is None or _are_new(state, source, series.positions):
+        return everyone
+    return [
+        number
+        for number, position in enumerate(series.positions)
+        if position is None or not _is_counted(state, series.keys[number], source, position)
+    ]
 
 
-def _are_new(state: SenderState, source: str, alike: Sequence[Occurrence]) -> bool:
-    """Whether *alike* all lie, in order, behind what was counted of *source*; then they are remembered."""
-    positions = [one.position for one in alike if one.position is not None]
-    if len(positions) < len(alike):
+def _are_new(state: SenderState, source: str, positions: Sequence[int | None]) -> bool:
+    """Whether *positions* all lie, in order, behind what was counted of *source*; then they are remembered."""
+    known = [position for position in positions if position is not None]
+    if len(known) < len(positions):
         return False
     latest = (alert.latest for alert in state.alerts.values() if alert.latest and alert.latest[0] == source)
-    return all(positions[0] > counted for _, counted in latest) and state.seen.add_all(source, positions)
+    return all(known[0] > counted for _, counted in latest) and state.seen.add_all(source, known)
 
 
-def _is_counted(state: SenderState, one: Occurrence) -> bool:
-    """Whether *one* was handed in before; remembers it."""
-    if one.source is None or one.position is None:
-        return False
-    known = state.alerts.get(one.key)
-    is_latest = known is not None and known.is_open and known.latest == (one.source, one.position)
-    return is_latest or not state.seen.add(one.source, one.position)
+def _is_counted(state: SenderState, key: str, source: str, position: int) -> bool:
+    """Whether what happened at that place was handed in before; remembers it."""
+    known = state.alerts.get(key)
+    is_latest = known is not None and known.is_open and known.latest == (source, position)
+    return is_latest or not state.seen.add(source, position)
 
 
-def _note_what_it_is(alert: Alert, alike: Sequence[Occurrence]) -> None:
+def _note_what_it_is(alert: Alert, part: Part) -> None:
     """What *alert* is called, and of what kinds it is; the slow part is done for the first of each kind only."""
-    counts: dict[str, int] = {}
-    for one in alike:
-        if one.variant is not None:
-            if one.variant not in counts and alert.variety.lacks(one.variant):
-                alert.variety.add(one.variant, 0, words.gist_of(one.evidence) or "")
-            counts[one.variant] = counts.get(one.variant, 0) + one.count
-        elif alert.gist is None and one.kind == LOG:
-            alert.gist = words.gist_of(one.evidence)
+    counts = part.variants()
+    if counts.pop(None, 0) and alert.gist is None and part.series.kind == LOG:
+        alert.gist = next(filter(None, map(words.gist_of, part.texts_of(None))), None)
+    for variant in counts:
+        if variant is not None and alert.variety.lacks(variant):
+            alert.variety.add(variant, 0, words.gist_of(next(part.texts_of(variant))) or "")
     for variant, count in counts.items():
-        alert.variety.add(variant, count, "")
+        if variant is not None:
+            alert.variety.add(variant, count, "")
 
 
 def _open(state: SenderState) -> list[Alert]:

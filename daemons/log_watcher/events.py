@@ -44,9 +44,8 @@ class Event(NamedTuple):
     @property
     def text(self) -> bytes:
         """The lines as they stood, each cut at 4 KiB, and that said."""
-        if len(self.lines) == 1:
-            return _cut(self.lines[0])
-        return b"\n".join(map(_cut, self.lines))
+        whole = b"\n".join(self.lines)
+        return whole if len(whole) <= KEPT_LINE_BYTES else b"\n".join(map(_cut, self.lines))
 
 
 # From its fields in order, without a call of its own for each: there may be millions.

@@ -7,12 +7,13 @@ a storm, which tells how many kinds there are and which come most, and whose rec
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby, islice
+from operator import itemgetter
 
 from daemons import log, text
-from daemons.alerts import Alert, Alerts, Occurrence
+from daemons.alerts import Alert, Alerts, Series
 from daemons.log_watcher import context
 from daemons.log_watcher.events import Event
 from daemons.log_watcher.generation import Generation
@@ -30,7 +31,6 @@ OPEN_KINDS = 200
 # Of what is told together, so many errors of new kinds are shown with the lines around them, one of each kind.
 CONTEXTS = 20
 STORMED_REMEMBERED = 10_000
-NOTHING = ("", "")
 
 
 class Incidents:
@@ -48,33 +48,31 @@ class Incidents:
     def raise_(self, path: str, found: Sequence[tuple[Generation, Event]], now: datetime) -> None:
         """*found* in the log *path*. Durable on return; handed in again, it counts once, whatever it counted as."""
         kinds = self._of(path)
-        names = dict.fromkeys(event.fingerprint for _, event in found)
-        new = kinds.expect(names, now)
-        to_show = set(islice((name for name in names if name in new), CONTEXTS))
-        counted_as = {name: _counted_as(path, name, kinds.of(name)) for name in names}
-        occurrences = []
-        for generation, event in found:
-            name = event.fingerprint
-            key, variant = counted_as[name]
-            around = NOTHING
-            if name in to_show:
-                to_show.remove(name)
-                around = context.around(generation.source, event, self._patterns)
-            # In the order of its fields: by their names it takes twice as long, and of these there may be millions.
-            occurrences.append(
-                Occurrence(
-                    key,
-                    KIND,
+        names = [event.fingerprint for _, event in found]
+        in_order = dict.fromkeys(names)
+        new = kinds.expect(in_order, now)
+        to_show = list(islice((name for name in in_order if name in new), CONTEXTS))
+        around = {number: self._around(*found[number]) for number in map(names.index, to_show)}
+        counted_as = {name: _counted_as(path, name, kinds.of(name)) for name in in_order}
+        series = []
+        first = 0
+        for generation, group in groupby(found, key=itemgetter(0)):
+            events = [event for _, event in group]
+            part = slice(first, first + len(events))
+            series.append(
+                _series(
                     path,
-                    text.decode(event.text),
-                    1,
                     generation.id,
-                    event.position,
-                    around,
-                    variant,
+                    events,
+                    [counted_as[name] for name in names[part]],
+                    {number - first: lines for number, lines in around.items() if first <= number < part.stop},
                 )
             )
-        self._alerts.raise_(occurrences, now)
+            first = part.stop
+        self._alerts.raise_(series, now)
+
+    def _around(self, generation: Generation, event: Event) -> tuple[str, str]:
+        return context.around(generation.source, event, self._patterns)
 
     def end_quiet(self, now: datetime) -> None:
         """Clear what has been quiet for long enough, one message a log."""
@@ -133,6 +131,19 @@ class _Kinds:
     def of(self, kind: str) -> str:
         """What an error of that *kind* counts as."""
         return kind if kind in self.open else STORM
+
+
+def _series(
+    path: str,
+    source: str,
+    events: Sequence[Event],
+    counted_as: Iterable[tuple[str, str | None]],
+    around: Mapping[int, tuple[str, str]],
+) -> Series:
+    """*events* of one generation, counted as the alerts and variants of *counted_as*."""
+    keys, variants = zip(*counted_as, strict=True)
+    positions = [event.position for event in events]
+    return Series(KIND, path, source, positions, keys, variants, lambda at: text.decode(events[at].text), around)
 
 
 def _counted_as(path: str, name: str, kind: str) -> tuple[str, str | None]:

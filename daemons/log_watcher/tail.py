@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from itertools import chain
+from itertools import chain, repeat
+from operator import attrgetter
 from pathlib import Path
 
 from daemons import log
@@ -24,13 +25,14 @@ from daemons.log_watcher.patterns import Patterns
 
 # Bounds of one turn: other logs get theirs, and what is found in it fits in memory.
 TURN_BYTES = 8 << 20
-TURN_EVENTS = 1000
+TURN_EVENTS = 2500
 TURN_EVENT_BYTES = 4 << 20
 # What is found within this time is told together.
 GATHER_S = 0.05
 GATHER_BACKLOG_S = 0.5
 # A marker that moved without anything told is saved now and then: dying before that reads some quiet bytes again.
 SAVE_EVERY_S = 1.0
+_LINES = attrgetter("lines")
 
 
 def _nowhere(source: Source) -> bool:  # noqa: ARG001
@@ -169,8 +171,8 @@ class Log:
     def _examine(self, generation: Generation, patterns: Patterns, mono: float) -> None:
         before = generation.offset
         found = generation.examine(patterns, mono)
-        self.unsaid += [(generation, event) for event in found]
-        self._unsaid_bytes += sum(map(len, chain.from_iterable(event.lines for event in found)))
+        self.unsaid += zip(repeat(generation), found)
+        self._unsaid_bytes += sum(map(len, chain.from_iterable(map(_LINES, found))))
         self._changed = self._changed or generation.offset != before
 
     @property
