@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FOLDER = Path(__file__).parent / "fixtures" / "logs"
+PROGRAMS = Path(__file__).parent / "fixtures" / "recognition" / "programs.txt"
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,23 @@ class Corpus:
 
 
 def load(name: str) -> Corpus:
+    return _corpus(name, (FOLDER / name).read_bytes().splitlines())
+
+
+def programs() -> list[Corpus]:
+    """What many programs write, each a log of its own below `=== name`; \u241b is the escape byte, \u2409 a tab."""
+    text = PROGRAMS.read_text().replace("\u241b", "\x1b").replace("\u2409", "\t")
+    parts = (part.partition("\n") for part in text.split("\n=== ")[1:])
+    return [_corpus(name, rows.encode().split(b"\n")) for name, _, rows in parts]
+
+
+def _corpus(name: str, rows: list[bytes]) -> Corpus:
     lines: list[bytes] = []
     errors: dict[int, list[bytes]] = {}
     position = latest = quiet = 0
-    for row in (FOLDER / name).read_bytes().splitlines():
+    for row in rows:
         label, line = row[:1], row[2:]
-        if label == b"#":
+        if label in (b"#", b""):
             continue
         if label == b"!":
             latest = position

@@ -34,6 +34,20 @@ def test_every_labelled_error_is_found_whole_and_nothing_else(patterns, corpus):
     assert labelled - told == set(), "labelled, but not told as labelled"
 
 
+@pytest.mark.parametrize("corpus", log_corpus.programs(), ids=lambda corpus: corpus.name)
+def test_what_a_program_writes_is_told_whole_and_nothing_else(patterns, corpus):
+    told = [_said(event.lines) for event in events.scan(corpus.log, patterns).events]
+
+    assert told == [_said(lines) for lines in corpus.errors.values()]
+
+
+@pytest.mark.parametrize("corpus", log_corpus.programs(), ids=lambda corpus: corpus.name)
+def test_what_a_program_writes_is_read_the_same_in_blocks(patterns, corpus):
+    whole = [(event.position, event.lines) for event in events.scan(corpus.log, patterns).events]
+
+    assert read_in_blocks(corpus.log, patterns, 150) == whole
+
+
 @pytest.mark.parametrize("corpus", log_corpus.all_of_them(), ids=lambda corpus: corpus.name)
 @pytest.mark.parametrize("block_bytes", [64, 333, 4096])
 def test_reading_in_blocks_finds_the_same_as_reading_at_once(patterns, corpus, block_bytes):
@@ -63,7 +77,7 @@ OTHERS = (
 IN_FRONT = (b"web-1  | ", b"Jan 31 10:00:00 web-1 app[4711]: ", b"2026-01-31T10:00:00.123456789Z stderr F ")
 # Of all ways of being written, so many must leave the trace whole. Node prints a trace in one piece, and its first
 # lines look like nothing; chained traces of Python's end twice.
-LEAST_WHOLE = {"go": 1.0, "java": 1.0, "node": 0.5, "python": 0.8, "rust": 1.0}
+LEAST_WHOLE = {"go": 1.0, "java": 1.0, "node": 0.75, "python": 0.85, "rust": 1.0}
 
 
 @pytest.mark.parametrize("corpus", TRACES, ids=lambda corpus: corpus.name)
@@ -191,6 +205,24 @@ def test_a_trace_with_other_processes_lines_inside_is_one_event_without_them(pat
     lines = TRACE.splitlines(keepends=True)
 
     assert found(lines[0] + info + lines[1] + info * 20 + lines[2] + lines[3] + info, patterns) == [TRACE.rstrip()]
+
+
+@pytest.mark.parametrize("others", [1, 2, 3])
+def test_a_record_and_its_trace_are_one_event_when_lines_of_others_stand_between(patterns, others):
+    error, info = b"2026-01-31 10:00:00 ERROR app: it broke\n", b"2026-01-31 10:00:00 INFO other: fine\n"
+
+    assert found(error + info * others + TRACE + info, patterns) == [error + TRACE.rstrip()]
+
+
+def test_a_record_and_a_trace_far_below_are_two_events(patterns):
+    error, info = b"2026-01-31 10:00:00 ERROR app: it broke\n", b"2026-01-31 10:00:00 INFO other: fine\n"
+
+    assert len(found(error + info * 4 + TRACE, patterns)) == 2
+
+
+def test_a_line_without_a_time_takes_no_line_that_looks_like_nothing(patterns):
+    assert found(b"ERROR: the build failed\nadded 3 packages\n", patterns) == [b"ERROR: the build failed"]
+    assert len(found(b"2026-01-31 10:00:00 ERROR the build failed\nsee above\n", patterns)[0].splitlines()) == 2
 
 
 def test_an_error_of_another_process_inside_a_trace_is_told_as_well(patterns):

@@ -184,6 +184,53 @@ def test_a_users_ignore_silences_what_it_finds(conf):
     assert patterns.judge(b"ERROR: Connection refused").why
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"level":"audit","msg":"ERROR seen"}',
+        b'{"msg":"no ERROR seen","note":"ERROR"}',
+        b'{"status":"ok","error":null}',
+        b'{"epoch":3,"error":0.01}',
+        b'{"error":"none","order":17}',
+        b'{"@t":"2026-01-31T10:00:00Z","@mt":"ERROR {x}"}',
+        b'{"severityNumber":9,"body":"ERROR"}',
+    ],
+)
+def test_a_json_line_is_no_error_because_its_text_holds_the_word(defaults, line):
+    assert not defaults.judge(line).why
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"error":"disk on fire","order":17}',
+        b'{"errorMessage":"boom","errorType":"ValueError"}',
+        b'{"msg":"ERROR: disk on fire"}',
+        b'{"msg":"ValueError: boom","order":17}',
+        b'{"severityNumber":17,"body":"x"}',
+        b'{"err":{"message":"boom"}}',
+    ],
+)
+def test_a_json_line_without_a_level_is_one_by_a_field_for_errors_or_by_its_message(defaults, line):
+    assert defaults.judge(line).why
+
+
+def test_a_users_pattern_is_looked_for_in_all_of_a_json_line(conf):
+    assert make(conf, errors=(*ERROR_PATTERNS, "card declined")).judge(b'{"order":17,"why":"card declined"}').why
+
+
+@pytest.mark.parametrize(
+    "line", [b"the service said [error] once", b"press [error] to see more", b"ERROR: 0", b"DeprecationWarning: ERROR"]
+)
+def test_a_word_that_is_quoted_or_counted_is_no_level(defaults, line):
+    assert not defaults.judge(line).why
+
+
+def test_what_is_set_in_is_no_error_because_it_holds_the_word(defaults):
+    assert not defaults.judge(b"      Failed to determine the port. ERROR").why
+    assert defaults.judge(b"    ERROR    could not connect to the ledger").why
+
+
 def test_an_error_about_an_alert_is_told_a_relayed_alert_is_not(defaults):
     line = b"[2026-01-31T18:54:00+05:30] system:log-watcher -> cmux:supervisor: [LOG ALERT] a.log: 1 errors detected"
 

@@ -12,16 +12,16 @@ A line that may be an error is found by scanning the block; only around such pla
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, NamedTuple
 
-from daemons.log_watcher import fingerprint, levels, prefixes, traces
+from daemons.log_watcher import blocks, fingerprint, levels, prefixes, traces
 from daemons.log_watcher.known import Known
 from daemons.log_watcher.patterns import Judgement, Patterns, Why
-from daemons.log_watcher.record import Record
+from daemons.log_watcher.record import FOREIGN_BEFORE, Record
 
 KEPT_LINE_BYTES = 4096
 PREAMBLE_LINES = 8
@@ -29,6 +29,7 @@ PREAMBLE_LINES = 8
 Waiting = Literal["", "event", "trace"]
 
 KNOWN_TRACE_BYTES = 4096
+_TRACEBACK = b"Traceback (most recent call last):"
 _STARTS_RECORD = levels.SURELY_STARTS.match
 _NEXT_RECORD = re.compile(rb"\n(?=" + levels.SURELY_STARTS.pattern + rb")").search
 
@@ -97,7 +98,8 @@ def scan(window: bytes, patterns: Patterns, *, offset: int = 0, settled: bool = 
         found = _line_at(window, patterns, start, place)
         position = found.following
         if found.judgement.why:
-            record = Record(found.line, found.judgement, _preamble(window, found, floor=floor))
+            above = _preamble(window, found, floor=floor)
+            record = Record(found.line, found.judgement, patterns, above, may_announce=unknown in lines.may_announce)
             start = found.start - record.preamble_bytes
             floor, position = _grow(record, window, patterns, found.following, end)
             if position >= end and not settled and not record.closed:
@@ -134,6 +136,7 @@ class _Candidates:
         self.ends, self.places = ends, places
         self.starts = [rfind(b"\n", 0, place) + 1 for place in places]
         self.unknown: Sequence[int] = range(len(ends))
+        self.may_announce = self._above_traces(window, end)
         known = patterns.known
         if known is None or not ends:
             return
@@ -141,11 +144,27 @@ class _Candidates:
         are_alone = [begins(begun, newline + 1) or surely(window, newline + 1) for newline in ends]
         if ends[-1] + 1 >= end:
             are_alone[-1] = None  # what comes next is not there yet
+        for number in self.may_announce:
+            are_alone[number] = None
         known.note_beginning(window, ends[-1] + 1)
         self.are_alone = are_alone
         self.lines = [window[start:newline] for start, newline in zip(self.starts, ends, strict=True)]
         self._names, self._whys = known.names_of(self.lines, self.places, self.starts, are_alone)
         self.unknown = [number for number, name in enumerate(self._names) if name is None]
+
+    def _above_traces(self, window: bytes, end: int) -> set[int]:
+        """The numbers of lines below which, behind one to three ordinary ones, a trace begins or may still come."""
+        starts, ends = self.starts, self.ends
+        above: set[int] = set()
+        at = window.find(_TRACEBACK)
+        while 0 <= at < end:
+            number = bisect_right(starts, at) - 1
+            if number > 0 and 1 < window.count(b"\n", ends[number - 1], starts[number]) <= FOREIGN_BEFORE + 1:
+                above.add(number - 1)
+            at = window.find(_TRACEBACK, at + 1)
+        if ends and window.count(b"\n", ends[-1] + 1, end) <= FOREIGN_BEFORE:
+            above.add(len(ends) - 1)
+        return above
 
     def known_events(self, first: int, behind: int, offset: int) -> Iterator[Event]:
         """The events that the lines from *first* to before *behind* are, a line each."""
@@ -171,7 +190,7 @@ def _known_event(
 
     A line that surely starts a record stands behind it: that ends every event that was learnt.
     """
-    if lines.are_alone[number]:
+    if lines.are_alone[number] or number in lines.may_announce:
         return None
     start, place, newline = lines.starts[number], lines.places[number], lines.ends[number]
     behind = _NEXT_RECORD(window, newline, min(end, newline + KNOWN_TRACE_BYTES))
@@ -234,7 +253,7 @@ def _grow(record: Record, window: bytes, patterns: Patterns, position: int, end:
         if record.take(line, patterns):
             taken = following
         if record.closed:
-            return taken, start
+            return taken, taken if record.is_alone else start
     return taken, end
 
 
@@ -251,7 +270,13 @@ def _lines(window: bytes, position: int, end: int) -> Iterator[tuple[int, bytes,
 
 def _preamble(window: bytes, found: _Found, *, floor: int) -> bytes:
     """The bytes of the lines above *found* that belong to its trace, if any."""
-    if found.judgement.head.starts_record and prefixes.split(found.line)[0] is None:
+    start = _line_above(window, floor, found.start)
+    whose, above = prefixes.split(window[start : found.start].rstrip(b"\r\n"))
+    prefix, line = prefixes.split(found.line)
+    if whose == prefix and (blocks.is_frame(above, line) or traces.is_above(above, line)):
+        return window[start : found.start]
+    head = found.judgement.head
+    if head.starts_record and head.is_timed and prefix is None:
         return b""
     start = _preamble_start(window, floor, found.start)
     return window[start : found.start]
@@ -259,7 +284,14 @@ def _preamble(window: bytes, found: _Found, *, floor: int) -> bytes:
 
 def _held_preamble(window: bytes, floor: int, end: int) -> int:
     """Where the window's last lines look like what stands above a trace; *end* when they don't."""
-    return _preamble_start(window, floor, end)
+    start = _line_above(window, floor, end)
+    above = prefixes.split(window[start:end].rstrip(b"\r\n"))[1]
+    return start if blocks.may_be_frame(above) or traces.may_be_above(above) else _preamble_start(window, floor, end)
+
+
+def _line_above(window: bytes, floor: int, position: int) -> int:
+    """Where the line starts that ends at *position*; *floor* when that is further down."""
+    return max(window.rfind(b"\n", floor, max(position - 1, floor)) + 1, floor)
 
 
 def _preamble_start(window: bytes, floor: int, end: int) -> int:

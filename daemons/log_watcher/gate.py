@@ -11,6 +11,8 @@ So there is one pattern a spacing, and a first digit is named where it can be.
 
 from __future__ import annotations
 
+from daemons.log_watcher import access, blocks, failures, traces
+
 _END = "(?:[^a-z]|$)"
 # The words of `words.LEVELS` that are errors, and what exceptions are called; whatever stands in front.
 _WORDS = (
@@ -27,7 +29,7 @@ _FAILURES = (
     r"\.go:\d+:\d+: ",
     r"\.py:\d+:\d+: [EF]\d", r"make: \*\*\* |make\[\d+\]: \*\*\* ", "^E: ", "^e: file:", "build stopped",
     "(?:B|b)uild failed",
-    "ailed to (?:compile|start|mount|listen|activate|resolve)", "Module (?:not found|build failed)",
+    "Module (?:not found|build failed)",
     r"[1-9]\d{0,9} errors", "ELIFECYCLE", "ERR_PNPM_", r"not ok \d", r"\xe2\x9c(?:\x95|\x96|\x97|\x98)|\xe2\xa8\xaf",
     r"(?:^|\s|\x1b\[\d+m)\xc3\x97 ",  # crosses
     r"[1-9]\d{0,9} fail(?:ed|ing)", r"\*\* \([a-zA-Z]",
@@ -51,11 +53,15 @@ _JSON = (
     *(f"{key}{gap}[0-9]" for key in _KEYS for gap in ('":"', '": "')),
     *(f"{key}{gap}{_5XX}" for key in _STATUS_KEYS for gap in ('":', '": ', '":"', '": "')),
     *(f'"s{gap}"[EF]"' for gap in ('":', '": ')),
+    '"severityNumber": ?(?:1[7-9]|2)',
+    '"error(?:Message|_message|Type|_type)": ?"',
     # Spacing that hardly any writer uses: let through as such.
     *(rf"{key}\"{gap}" for key in (*_KEYS, *_STATUS_KEYS, '"s') for gap in (r"\s", r":\s\s", r":\t", r": ?\"\s")),
 )
 _MARKS = (
-    r"^[CEF]\d{4}(?:\d\d)? \d\d:",
+    r"^[CEF]\d{4}(?:\d\d|\d{4})? \d\d:",
+    r" [CEF]\d{4}(?:\d\d)? \d\d:\d\d:\d\d\.",
+    r"\d [CEF] \| ",
     r"^[EF], \[\d{4}-",
     r"^[CEF] \d{4}-\d\d",
     r"[\[<][ECF][\] >\t]",
@@ -65,7 +71,8 @@ _MARKS = (
     r"[\dZ] E!? [A-Za-z\[/]",
     r"[\dZ] F!? [A-Za-z\[/]",
 )
-GATE = (*_LEVELS, *_TRACES, *_FAILURES, *_STATUS, *_JSON, *_MARKS)
+_LEADS = (*access.LEADS, *blocks.LEADS, *failures.LEADS, *traces.LEADS)
+GATE = (*_LEVELS, *_TRACES, *_FAILURES, *_STATUS, *_JSON, *_MARKS, *_LEADS)
 
 
 def adds_nothing(pattern: str) -> bool:

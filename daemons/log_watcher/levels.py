@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from daemons.log_watcher import structured, words
+from daemons.log_watcher import access, structured, words
 from daemons.log_watcher.words import DEBUG, ERROR, INFO, LEVELS, WARNING
 
 # Only so much of a line is looked at for its level: a header is short, and no line may cost more than this.
@@ -24,13 +24,16 @@ HEADER_BYTES = 400
 class Head:
     """What the beginning of a line told. *status* is the HTTP status when it is an access record.
 
-    *message* is what follows times, brackets and separators: the start of it, without terminal colours.
+    *message* is what follows times, brackets and separators: the start of it, without terminal colours. *inside* is the
+    line that a JSON object or a container's runtime carries, when that has to tell whether it is an error.
     """
 
     level: int | None = None
     starts_record: bool = False
     status: int | None = None
     message: bytes = b""
+    inside: bytes | None = None
+    is_timed: bool = False
 
 
 _ALL = words.ALL.encode()
@@ -63,8 +66,11 @@ _STEP = re.compile(
     rb"(?P<time>" + _TIME + rb"|" + _CLOCK + rb"|\d{10}(?:\.\d+|\d{3}|\d{6}|\d{9})?)(?=[\s\]|,:-]|$)[:,]?"
     rb"|(?P<bracket>[\[(<][^\])>\n]{0,120}[\])>]|\{[\w.:/-]{1,80}\}):?"
     rb"|(?P<level>(?i:" + _ALL + rb"))(?:\[[\w|:.-]+\]|\(\d+\))?(?P<colon>:?)(?=[\s:|\])/,;]|-\s|$)"
+    rb"|npm\ (?P<of_npm>warn|WARN|notice|info|http|verb|sill)(?=\s)|(?P<of_apt>[WN]):(?=\ )"
     rb"|(?P<channel>[a-z][\w-]*\.)(?P<of_channel>[A-Z]{4,9})(?=: )"
-    rb"|(?P<letter>[VDIWEF])(?=!?\ [A-Za-z\[/])"
+    rb"|(?P<letter>[VDIWECF])(?=!?\ [A-Za-z\[/]|\ \|\ )"
+    rb"|(?P<klog>[DIWECF])(?=\d{4}(?:\d{4})?\ \d\d:\d\d:\d\d)"
+    rb"|[\w./-]{1,80}\[(?P<of_name>[A-Z]{4,8})\](?=:\ )"
     rb"|(?P<separator>\|+|[-|:*#>]+(?=\s|$))"
     rb"|(?P<pair>(?!level|lvl|severity|log)[a-z_]{1,30}=[^\s\"]{1,80})(?=\s)"
     rb"|(?P<number>\#?\d[\d.,]*(?:\#\d+)?:?|[0-9a-f]{8}-[0-9a-f-]{27})(?=\s)"
@@ -73,19 +79,21 @@ _STEP = re.compile(
 )
 # `[ERROR]`, `[core:error]`, `[2026-01-31 10:00:00,123: ERROR/Worker-1]`, `[2026-01-31T10:00:00Z ERROR app]`
 _IN_BRACKET = re.compile(
-    rb"[\[(<]\s*(?:(?:" + _TIME + rb"|" + _CLOCK + rb")[\s,:|]*)?(?:[\w.-]*[:#])?"
+    rb"[\[(<]\s*(?:(?:" + _TIME + rb"|" + _CLOCK + rb")[\s,:|]*)?(?:\d+:(?:\d+:)?\d{4}/\d{6}(?:\.\d+)?:|[\w.-]*[:#])?"
     rb"(?P<word>(?i:" + _ALL + rb"))(?:[/\s:].*)?\s*[\])>]$"
 )
 _LETTER = re.compile(rb"[\[<](?P<letter>[DIWECF])(?:\s+\d.*)?[\]>]$")
 _GLOG = re.compile(
-    rb"(?P<letter>[DIWECF])(?:\d{4}(?:\d\d)? \d\d:\d\d:\d\d|, \[\d{4}-| (?=\d{4}-\d\d-\d\d[ T]\d| ?\(\d+\) ))"
+    rb"(?P<letter>[DIWECF])(?:\d{4}(?:\d\d|\d{4})? \d\d:\d\d:\d\d|, \[\d{4}-| (?=\d{4}-\d\d-\d\d[ T]\d| ?\(\d+\) ))"
 )
-_HAS_TIME = re.compile(rb"\d{1,2}:\d\d:\d\d|\d{4}-\d\d-\d\d")
+_HAS_TIME = re.compile(rb"\d{1,2}:\d\d:\d\d|\d{4}-\d\d-\d\d|\[ *\d+\.\d{6}\]")
+_KERNEL_TIME = re.compile(rb"\[ *\d+\.\d{6}\]")
 _PRIORITY = re.compile(rb"<(?P<priority>\d{1,3})>")
 _ADDRESS = re.compile(rb"(?:\d{1,3}\.){3}\d{1,3}\b|[0-9a-fA-F]*:[0-9a-fA-F:]+ - ")
 _LETTERS = {b"V": DEBUG, b"D": DEBUG, b"I": INFO, b"W": WARNING, b"E": ERROR, b"C": ERROR, b"F": ERROR}
 
 # `ERROR: 0`, `error: none`: a count or a field, not a level.
+_NAMES_ERROR = re.compile(rb"(?:Error|Exception):?$")
 _IS_NONE = re.compile(rb"\s*(?:0|none|null|nil|false|no|undefined)(?:[,;]|\.?\s*$)", re.IGNORECASE)
 # A name in front of a level, at the beginning of a line: `shop.db: ERROR: …`, `app.py:17 ERROR …`, `nginx: [emerg] …`
 _LEVEL_BEHIND = re.compile(
@@ -94,6 +102,7 @@ _LEVEL_BEHIND = re.compile(
 # PostgreSQL, whatever its line prefix: `UTC:10.0.0.1(5000):shop@orders:[17]:FATAL:  …`
 _POSTGRES = re.compile(
     rb"[\s\]:@](?P<word>ERROR|FATAL|PANIC|LOG|WARNING|NOTICE|INFO|STATEMENT|DETAIL|HINT|DEBUG\d?):  \S"
+    rb"|,(?P<column>ERROR|FATAL|PANIC|LOG|WARNING|NOTICE|INFO|DEBUG\d?),[0-9A-Z]{5},"
 )
 # A JSON object behind syslog's header.
 _JSON_BEHIND = re.compile(rb"[^{\"]{1,200}?: (?=\{\")")
@@ -107,7 +116,21 @@ _APART = re.compile(
 )
 APART_BYTES = 120
 # What a container's runtime writes in front of the line: `2026-01-31T10:00:00.123456789Z stderr F `
+# What stands in front of such a level: brackets, a time and at most a few names, not a sentence.
+_IN_BRACKETS = re.compile(rb"[\[(<{][^\])>}]*[\])>}]?")
+_WORD_IN_FRONT = re.compile(rb"(?:^|\s)[A-Za-z_][\w.:/@-]*(?=\s|$)")
+_SET_IN = re.compile(rb"\s{1,4}(?:\x1b\[[\d;]*m)*\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d")
+# What Python, Node and pip warn of; what a function's runtime says of its runs.
+_WARNING = re.compile(
+    rb"(?!.{0,60}UnhandledPromise)(?:\S{1,200}:\d+: |\(node:\d+\) (?:\[\w+\] )?)?(?:\w+\.)*[A-Z]\w*Warning: "
+)
+_LAMBDA = re.compile(rb"(?:START|END|REPORT|INIT_START) (?:RequestId: |Runtime)")
 _RUNTIME = re.compile(rb"\d{4}-\d\d-\d\dT\S{8,30} std(?:out|err) [FP] ")
+
+
+def is_record_set_in(line: bytes) -> bool:
+    """Whether *line*, which is set in, begins with date and time all the same."""
+    return _SET_IN.match(line) is not None
 
 
 def surely_starts_record(line: bytes) -> bool:
@@ -131,45 +154,63 @@ def read(line: bytes) -> Head:
     if fields is not None:
         if fields.line:
             return _inside(fields.line)
-        return Head(fields.level, True, fields.status)
-    status = structured.status(line)
-    level = head.level if head.level is not None else structured.logfmt_level(line)
+        is_told = fields.level is not None or fields.status is not None or fields.line is None
+        return Head(fields.level, True, fields.status, inside=None if is_told else b"", is_timed=True)
+    status = access.status(line)
+    level = head.level if head.level is not None else access.logfmt_level(line)
     if status is not None and _ADDRESS.match(start):
         level = None  # the record of a request has no level: what looks like one is a user's name
     starts = head.starts_record or status is not None or level is not None
-    return Head(level, starts, status, rest[:HEADER_BYTES])
+    return Head(level, starts, status, rest[:HEADER_BYTES], is_timed=head.is_timed)
 
 
 def _inside(line: bytes) -> Head:
     """What *line* says of itself, which stands inside another line."""
     inner = read(line[: HEADER_BYTES * 24])
-    return Head(inner.level, True, inner.status, inner.message)
+    inside = line[: HEADER_BYTES * 24] if inner.inside is None else inner.inside
+    return Head(inner.level, True, inner.status, inner.message, inside, is_timed=True)
 
 
 def _header(start: bytes) -> tuple[Head, int]:
     """The level and whether a record starts, by stepping over the header; and where the message begins."""
     letter = _GLOG.match(start)
     if letter:
-        return Head(_LETTERS[letter["letter"]], starts_record=True), letter.end()
+        return Head(_LETTERS[letter["letter"]], starts_record=True, is_timed=True), letter.end()
     priority = _PRIORITY.match(start)
     if priority:
         return _behind_priority(start, priority)
+    warning = _WARNING.match(start)
+    if warning:
+        return Head(WARNING, starts_record=True), warning.end()
+    if _LAMBDA.match(start):
+        return Head(INFO, starts_record=True), 0
     walk = _Walk(start, 0, timed=False)
     level = walk.level()
     if level is None and walk.timed:
-        postgres = _POSTGRES.search(start, 0, 200)
-        level = LEVELS[postgres["word"].rstrip(b"12345").lower()] if postgres else None
+        postgres = _POSTGRES.search(start, 0, 300)
+        level = LEVELS[postgres[postgres.lastgroup or ""].rstrip(b"12345").lower()] if postgres else None
     if level is None:
-        level = _apart(start)
+        level = _apart(start, walk.timed)
     starts = walk.timed or level is not None or bool(_ADDRESS.match(start))
-    return Head(level, starts), walk.message
+    is_timed = walk.timed or _HAS_TIME.search(start, 0, 64) is not None
+    return Head(level, starts, is_timed=is_timed), walk.message
 
 
-def _apart(start: bytes) -> int | None:
+def _apart(start: bytes, is_timed: bool) -> int | None:
     """The level that stands in brackets of its own near the beginning, if it is a plain one."""
     if start[:1] in (b" ", b"\t", b"{", b"#"):
         return None
     found = _APART.search(start, 0, APART_BYTES)
+    if found and len(_WORD_IN_FRONT.findall(_IN_BRACKETS.sub(b" ", start[: found.start()]))) > (2 if is_timed else 1):
+        return None
+    if (
+        found
+        and not is_timed
+        and found["word"]
+        and found["word"].islower()
+        and _WORD_IN_FRONT.search(start[: found.start()])
+    ):
+        return None
     word = (found["word"] or found["named"]).lower() if found else b""
     return LEVELS[word] if word and word.decode() not in words.ORDINARY else None
 
@@ -181,7 +222,7 @@ def _behind_priority(start: bytes, priority: re.Match[bytes]) -> tuple[Head, int
     found = walk.level()
     if level < ERROR and found is not None and (walk.is_plain or found < ERROR):
         level = found
-    return Head(level, starts_record=True), walk.message
+    return Head(level, starts_record=True, is_timed=True), walk.message
 
 
 class _Walk:
@@ -192,6 +233,7 @@ class _Walk:
         self.position = self.message = position
         self.timed = timed
         self.is_plain = False  # the level that was found has a colon or brackets
+        self._is_kernel = False
         self._begun = timed
         self._names = 0
 
@@ -206,6 +248,8 @@ class _Walk:
                 return None
             kind = "name" if step.lastgroup in ("colon", "level") else step.lastgroup
             level = self._level_of(step)
+            if level is not None and self._is_kernel:
+                return None  # `INFO: task … blocked`, `BUG: …`: the kernel has no levels in its lines
             if level is not None:
                 self.message = step.end()
                 self.is_plain = kind in ("bracket", "of_channel") or self.start[step.end() - 1 : step.end()] == b":"
@@ -223,16 +267,20 @@ class _Walk:
                 return self._bare(step)
             case "bracket":
                 return self._bracketed(step["bracket"])
-            case "of_channel":
-                return LEVELS.get(step["of_channel"].lower())
+            case "of_channel" | "of_name":
+                return LEVELS.get(step[step.lastgroup].lower())
             case "letter":
                 return self._lettered(step)
+            case "of_npm" | "of_apt":
+                return None if step.start(step.lastgroup) > 4 else WARNING if step[step.lastgroup] in b"WARN" else INFO
+            case "klog":
+                return _LETTERS[step["klog"]]
         return None
 
     def _step_over_name(self) -> None:
         """A name at the very beginning is one if a level follows that looks like one."""
         found = _LEVEL_BEHIND.match(self.start)
-        if found is None or found["name"].partition(b":")[0].lower() in LEVELS:
+        if found is None or found["name"].partition(b":")[0].lower() in LEVELS or _NAMES_ERROR.search(found["name"]):
             return
         is_plain = found["mark"] is not None and (found["word"].isupper() or found["mark"] == b"]")
         if is_plain or (found["word"].isupper() and len(found["name"]) > 2):
@@ -268,6 +316,7 @@ class _Walk:
 
     def _bracketed(self, bracket: bytes) -> int | None:
         self.timed = self.timed or bool(_HAS_TIME.search(bracket))
+        self._is_kernel = self._is_kernel or _KERNEL_TIME.match(bracket) is not None
         word = _IN_BRACKET.match(bracket)
         if word:
             return LEVELS[word["word"].lower()]
@@ -275,7 +324,7 @@ class _Walk:
         return _LETTERS[letter["letter"]] if letter else None
 
     def _may_step_over(self, kind: str | None, step: re.Match[bytes]) -> bool:
-        if kind in ("name", "of_channel"):
+        if kind in ("name", "of_channel", "of_name"):
             self._names += 1
             after = self.start[step.end() : step.end() + 20].lstrip()
             return (self._begun or after[:2] in (b"| ", b"- ")) and self._names <= 2

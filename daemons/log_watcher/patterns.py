@@ -17,7 +17,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from daemons.log_watcher import engine, failures, gate, levels, prefixes, traces, words
+from daemons.log_watcher import blocks, engine, failures, gate, levels, prefixes, traces, words
 from daemons.log_watcher.known import Known
 from daemons.log_watcher.levels import Head
 from daemons.log_watcher.scanner import Scanner
@@ -38,13 +38,17 @@ _SUBJECT = b"[LOG ALERT] "
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What one line is: an error and why (`why` is empty for none), and what it says of itself."""
+    """What one line is: an error and why (`why` is empty for none), and what it says of itself.
+
+    *is_ordinary*: it holds nothing that the block scan would stop at.
+    """
 
     why: Why
     head: Head
+    is_ordinary: bool = False
 
 
-_QUIET_RECORD = Judgement("", Head(starts_record=True))
+_QUIET_RECORD = Judgement("", Head(starts_record=True), is_ordinary=True)
 
 
 class Patterns:
@@ -74,9 +78,11 @@ class Patterns:
 
     def judge_following(self, line: bytes) -> Judgement:
         """Like `judge`, cheaper for the line that usually ends an event: a quiet record that begins with a date."""
-        if levels.surely_starts_record(line) and not self._scanner.places(line + b"\n"):
-            return _QUIET_RECORD
-        return self.judge(line)
+        if self._scanner.places(line + b"\n"):
+            return self.judge(line)
+        return (
+            _QUIET_RECORD if levels.surely_starts_record(line) else Judgement("", levels.read(line), is_ordinary=True)
+        )
 
     def is_ignored(self, line: bytes) -> bool:
         """Whether an ignore pattern that the user wrote finds *line*."""
@@ -94,24 +100,45 @@ class Patterns:
         if head.level is not None:
             return self._despite_level(line, head.level)
         plain = levels.ANSI.sub(b"", line) if b"\x1b" in line else line
+        if head.inside is not None:
+            return self._inside(plain, head)
         bare = prefixes.split(plain)[1]
-        if traces.is_head(bare) or (head.starts_record and traces.is_head(head.message)):
+        if _heads_trace(bare) or (head.starts_record and traces.is_head(head.message)):
             return "" if self.is_ignored(line) else "trace"
-        return "pattern" if self._tells_failure(plain, head) or self._found(plain) else ""
+        if bare[:4].isspace():
+            return self._indented(plain, bare)
+        return "pattern" if self._tells_failure(plain, head.message) or self._found(plain, self._errors) else ""
 
-    def _tells_failure(self, line: bytes, head: Head) -> bool:
-        return (failures.is_failure(line) or failures.is_failure(head.message)) and not self._ignored(line)
+    def _indented(self, line: bytes, bare: bytes) -> Why:
+        """Whether a line that is set in, so a part of what stands above it, is an error all the same."""
+        stripped = bare.lstrip()
+        level = levels.read(stripped).level
+        told = level >= words.ERROR if level is not None else failures.is_result(bare)
+        return "pattern" if (told and not self._ignored(line)) or self._found(line, self._own_errors) else ""
+
+    def _inside(self, line: bytes, head: Head) -> Why:
+        """Whether a line is an error by what stands inside it, or by what a user's pattern finds in all of it."""
+        inside = head.inside or b""
+        if traces.is_head(inside) or traces.is_head(head.message):
+            return "" if self.is_ignored(line) else "trace"
+        told = self._tells_failure(inside, head.message) or self._found(inside, self._errors)
+        return "pattern" if told or self._found(line, self._own_errors) else ""
+
+    def _tells_failure(self, line: bytes, message: bytes) -> bool:
+        return (failures.is_failure(line) or failures.is_failure(message)) and not self._ignored(line)
 
     def _despite_level(self, line: bytes, level: int) -> Why:
+        if level == words.WARNING and blocks.is_heading(line):
+            return "" if self.is_ignored(line) else "trace"
         own = level == words.WARNING and self._own_errors is not None and self._own_errors.search(line)
         return "pattern" if own and not self._ignored(line) else ""
 
-    def _found(self, line: bytes) -> bool:
-        """Whether an error pattern finds something that is said: not counted as none, nor part of a path."""
-        if self._errors is None or failures.is_success(line):
+    def _found(self, line: bytes, errors: engine.Pattern | None) -> bool:
+        """Whether one of *errors* finds something that is said: not counted as none, nor part of a path."""
+        if errors is None or failures.is_success(line):
             return False
         position = 0
-        while (found := self._errors.search(line, position)) is not None:
+        while (found := errors.search(line, position)) is not None:
             before = line[max(0, found.start() - 200) : found.start()]
             counts_zero = _ZERO_OF.search(before[-12:]) or _IS_ZERO.match(line, found.end())
             if not counts_zero and not _is_in_name(before, line[found.end() : found.end() + 2]):
@@ -121,6 +148,10 @@ class Patterns:
 
     def _ignored(self, line: bytes) -> bool:
         return self._ignores is not None and self._ignores.search(line) is not None
+
+
+def _heads_trace(line: bytes) -> bool:
+    return traces.is_head(line) or blocks.is_heading(line)
 
 
 def _is_in_name(before: bytes, behind: bytes) -> bool:

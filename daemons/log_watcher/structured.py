@@ -1,10 +1,10 @@
-"""Lines of fields: the level and the HTTP status that JSON, logfmt and records of requests carry.
+"""JSON lines: the level, the HTTP status or the line that they carry.
 
 {"time":"…","severity":"error","message":"…"}                 a level under one of many keys, also one floor down
 {"level":50,…}  {"PRIORITY":"3",…}                            or as a number
-t=… lvl=eror msg="…"                                          logfmt
-10.0.0.1 - - […] "GET / HTTP/1.1" 503 …                       the status of a request, in the ways of many servers
-{"log":"ERROR: disk on fire\\n","stream":"stderr",…}          a line inside a line
+{"level":"audit","message":"ERROR …"}                         a level that is none of ours says that it is no error
+{"error":"disk on fire","order":17}                           without a level: a field for an error that is not empty
+{"log":"ERROR: disk on fire\\n","stream":"stderr",…}          and else what its message would be as a line
 """
 
 from __future__ import annotations
@@ -20,62 +20,38 @@ FIELDS_BYTES = 9600
 # A line above this is judged by a look at its keys instead of being parsed whole.
 JSON_BYTES = 256 << 10
 
-# -- logfmt and requests ----------------------------------------------------------------------------------------------
-
-_LEVEL = re.compile(
-    rb"(?:(?:^|[\s|,])(?:level|lvl|severity|loglevel|log_level)=[\"']?|^\{ (?:.{0,200}, )?level: ')"
-    rb"(?P<word>(?i:" + words.ALL.encode() + rb"))\b"
-)
-_VERBS = rb"(?:GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS|CONNECT|TRACE|PROPFIND)"
-_STATUS = re.compile(
-    rb"\"(?:" + _VERBS + rb"|WebSocket) [^\"\n]{0,8000}\" (?P<quoted>\d{3})\b"
-    rb"|^ ?(?:\S{1,80} ){0,3}" + _VERBS + rb" /\S{0,2000} (?P<bare>\d{3})(?= in | - |\s+[\d.]+ ?m?s\b| \[)"
-    rb"|\| +(?P<gin>\d{3}) +\|.{0,200}\| *" + _VERBS + rb" "
-    rb"|\bCompleted (?P<rails>\d{3}) [A-Z][A-Za-z ]{1,40} in \d"
-    rb"|\d+/-?\d+/-?\d+/-?\d+/\+?\d+ (?P<haproxy>\d{3}) \+?\d+ "
-    rb"|\" status: (?P<nova>\d{3}) len: "
-    rb"|\(HTTP/[\d.]+ (?P<uwsgi>\d{3})\)"
-    rb"|(?:^|\s)method=\"?" + _VERBS + rb"\b.{0,2000}\sstatus=(?P<logfmt>\d{3})\b"
-)
-
-
-def logfmt_level(line: bytes) -> int | None:
-    found = _LEVEL.search(line[:1600])
-    return words.LEVELS[found["word"].lower()] if found else None
-
-
-def status(line: bytes) -> int | None:
-    """The HTTP status, when *line* is the record of a request."""
-    access = _STATUS.search(line[:FIELDS_BYTES])
-    return int(access[access.lastgroup]) if access and access.lastgroup else None
-
-
-# -- JSON lines -------------------------------------------------------------------------------------------------------
-
-# Names of the level's field, in small letters and without `_`, `.`, `@`; the more telling first.
-_LEVEL_KEYS = ("levelname", "severitytext", "level", "severity", "lvl", "loglevel", "l", "priority")
+# Names of fields are compared in small letters and without `_`, `.`, `@`, `-`. Of levels, the more telling first.
+_LEVEL_KEYS = ("levelname", "severitytext", "level", "severity", "lvl", "loglevel", "errorseverity", "l", "priority")
+_SURELY_LEVEL = {"levelname", "severitytext", "level", "severity", "lvl", "loglevel", "errorseverity"}
 _MARKS = str.maketrans("", "", "_.@-")
+_KEY_LETTERS = 24
 # Objects that hold the level when the line's own fields have none.
 _HOLDERS = ("log", "meta", "labels", "@fields", "fields", "attributes", "context", "syslog", "record", "properties")
 _NAMES_OF_LEVEL = ("name", "label", "text")
-_LINES_INSIDE = ("log", "message", "MESSAGE", "textPayload", "line")
 _LETTERS = {"E": words.ERROR, "F": words.ERROR, "W": words.WARNING, "I": words.INFO}
-_STATUS_KEYS = ("status", "status_code", "statusCode", "DownstreamStatus", "response_code", "http.response.status_code")
+_STATUS_KEYS = (
+    "status", "statuscode", "downstreamstatus", "responsecode", "httpresponsestatuscode", "httpstatus",
+    "httpstatuscode", "responsestatus", "scstatus", "elbstatuscode",
+)  # fmt: skip
 _REQUEST_KEYS = {
-    "method", "path", "url", "uri", "request", "req", "RequestMethod", "request_method", "request_uri",
-    "http.request.method",
+    "method", "path", "url", "uri", "request", "req", "requestmethod", "requesturi", "requesturl", "requestpath",
+    "httprequestmethod", "httpmethod", "httpurl", "urlpath", "route", "endpoint", "csmethod",
 }  # fmt: skip
+_REQUEST_HOLDERS = ("res", "response", "httpRequest", "http")
+_ERROR_KEYS = ("error", "err", "exception", "errormessage", "errortype")
+_IS_NO_ERROR = re.compile(r"(?:none|null|nil|<nil>|false|no|ok|success|-|n/a|[\d.+-]*)", re.IGNORECASE)
 _CUT_LEVEL = re.compile(rb"\"(?:level|severity|levelname|lvl|log\.level)\"\s*:\s*\"?(?P<word>[A-Za-z]+|\d+)")
 _IS_NUMBER = re.compile(r"0|[1-9]\d{0,2}", re.ASCII)
 MESSAGE_KEYS = ("message", "msg", "event", "short_message", "@m", "@mt", "text", "MESSAGE", "body")
+_LINES_INSIDE = ("log", "textPayload", "line", *MESSAGE_KEYS)
 
 
 class Fields(NamedTuple):
-    """What a line's fields tell. *line* is the line inside, when nothing else does."""
+    """What a line's fields tell. *line* is the line inside, when nothing else does; None: the rest was cut off."""
 
     level: int | None = None
     status: int | None = None
-    line: bytes = b""
+    line: bytes | None = b""
 
 
 def parsed(line: bytes) -> dict[str, object] | None:
@@ -95,14 +71,20 @@ def read_json(line: bytes) -> Fields | None:
     if fields is None:
         found = _CUT_LEVEL.search(line[:FIELDS_BYTES])
         level = _value("level", found["word"].decode()) if found else None
-        return Fields(level) if level is not None or line[:2] == b'{"' else None
-    level, status_code = _level(fields), _request_status(fields)
-    inside = _line_inside(fields) if level is None and status_code is None else b""
-    return Fields(level, status_code, inside)
+        return Fields(level, line=None) if level is not None or line[:2] == b'{"' else None
+    named = _named(fields)
+    level, status = _level(fields, named), _request_status(fields, named)
+    if level is None and status is None:
+        level = _level_of_others(fields, named)
+    return Fields(level, status, _line_inside(fields) if level is None and status is None else b"")
 
 
-def _level(fields: dict[str, object], floors: int = 2) -> int | None:
-    named = {key.translate(_MARKS).lower(): key for key in fields if len(key) <= 16}
+def _named(fields: dict[str, object]) -> dict[str, str]:
+    """The keys of *fields* by how they are compared."""
+    return {key.translate(_MARKS).lower(): key for key in fields if len(key) <= _KEY_LETTERS}
+
+
+def _level(fields: dict[str, object], named: dict[str, str], floors: int = 2) -> int | None:
     for plain in _LEVEL_KEYS:
         key = named.get(plain)
         level = None if key in (None, "l", "L") else _value(key, fields[key])
@@ -110,12 +92,23 @@ def _level(fields: dict[str, object], floors: int = 2) -> int | None:
             return level
     if "t" in fields and fields.get("s") in ("E", "F", "W", "I", "D1", "D2", "D3", "D4", "D5"):
         return _LETTERS.get(str(fields["s"]), words.DEBUG)  # MongoDB
-    for key in _HOLDERS if floors else ():
-        nested = fields.get(key)
-        level = _level(nested, floors - 1) if isinstance(nested, dict) else None
+    for holder in _HOLDERS if floors else ():
+        nested = fields.get(holder)
+        level = _level(nested, _named(nested), floors - 1) if isinstance(nested, dict) else None
         if level is not None:
             return level
-    return None
+    return _unusual_level(fields, named)
+
+
+def _unusual_level(fields: dict[str, object], named: dict[str, str]) -> int | None:
+    """OpenTelemetry's numbers, Serilog's way to say nothing, and levels of the writer's own making."""
+    number = fields.get(named.get("severitynumber", ""))
+    if isinstance(number, int) and number > 0:
+        return words.ERROR if number >= 17 else words.WARNING if number >= 13 else words.INFO
+    if "@t" in fields and "@l" not in fields and ("@m" in fields or "@mt" in fields):
+        return words.INFO
+    is_said = any(isinstance(fields[named[key]], str) and fields[named[key]] for key in _SURELY_LEVEL & named.keys())
+    return words.INFO if is_said else None
 
 
 def _value(key: str, value: object) -> int | None:
@@ -139,17 +132,31 @@ def _number(number: int) -> int:
     return words.WARNING if number >= 40 else words.INFO if number >= 30 else words.DEBUG
 
 
-def _request_status(fields: dict[str, object]) -> int | None:
-    if not _REQUEST_KEYS.intersection(fields):
+def _request_status(fields: dict[str, object], named: dict[str, str]) -> int | None:
+    places = [(fields, named)]
+    nested = [fields.get(key) for key in _REQUEST_HOLDERS if key in fields]
+    nested += [place.get("response") for place in nested if isinstance(place, dict)]
+    places += [(place, _named(place)) for place in nested if isinstance(place, dict)]
+    if not any(_REQUEST_KEYS & keys.keys() for _, keys in places):
         return None
-    answer = fields.get("res") or fields.get("response")
-    places = [fields, answer] if isinstance(answer, dict) else [fields]
-    for place in places:
+    for place, keys in places:
         for key in _STATUS_KEYS:
-            text = str(place.get(key, ""))
+            text = str(place[keys[key]]) if key in keys and keys[key][-1:].islower() else ""
             if len(text) == 3 and text.isascii() and text.isdigit():
                 return int(text)
     return None
+
+
+def _level_of_others(fields: dict[str, object], named: dict[str, str]) -> int | None:
+    """ERROR for a line without a level, one of whose fields is there for an error and tells of one."""
+    values = (fields[named[key]] for key in _ERROR_KEYS if key in named)
+    return words.ERROR if any(_is_error(value) for value in values) else None
+
+
+def _is_error(value: object) -> bool:
+    if isinstance(value, str):
+        return not _IS_NO_ERROR.fullmatch(value.strip())
+    return bool(value) and isinstance(value, dict)
 
 
 def _line_inside(fields: dict[str, object]) -> bytes:

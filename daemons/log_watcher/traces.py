@@ -20,7 +20,11 @@ Shape = Literal["head", "exception", "lead", "frame", "chain", "note", "indented
 
 # `ValueError: x`, `java.lang.IllegalStateException: y`, `TypeError [ERR_X]: z`, `foo::bar::Error: w`, `KeyError` alone.
 _NAME = rb"(?!NoError|OnError|IsError|HasError)(?:[A-Za-z_$][\w$]*(?:\.|::|\$|\\))*(?:[A-Z_][\w$]*)?(?:Error|Exception)"
-_EXCEPTION = re.compile(rb"\[?(?:Uncaught |Unhandled )?(?P<type>" + _NAME + rb")(?: \[\w+\])?(?:: |:?\]?(?: \{)?$)")
+_EXCEPTION = re.compile(
+    rb"\[?(?:Uncaught |Unhandled )?(?P<type>" + _NAME + rb")(?: \[\w+\])?"
+    rb"(?:: |:?\]?(?: \{)?$| \(.{0,390}\):$)|\*\* \((?P<elixir>[A-Z][\w.]*|exit|throw|EXIT[^)]{0,80})\) "
+)
+_RUBY = re.compile(rb"\S{1,200}:\d+:in ['`][^'`]{1,200}': .{0,500}\((?:\w+::)*\w+(?:Error|Exception)\)$")
 _HEAD = re.compile(
     rb"(?:[ +|]*)(?:Exception Group )?Traceback \(most recent call (?:last|first)\):"
     rb"|panic: |http: panic serving |fatal error: |SIG[A-Z]{3,5}: "
@@ -29,33 +33,55 @@ _HEAD = re.compile(
     rb"|(?:Uncaught|Unhandled) (?:\w+ )?(?:exception|rejection|promise)"
     rb"|\[?UnhandledPromiseRejection|\(node:\d+\) (?:\[\w+\] )?(?:Unhandled|Uncaught)"
     rb"|(?:PHP )?(?:Fatal|Parse) error: |terminate called (?:after throwing|without an active)|Segmentation fault"
-    rb"|Out of memory: Kill|\*\*\* stack smashing"
-    rb"|\S{1,200}:\d+:in ['`][^'`]{1,200}': .{0,500}\(\w+(?:Error|Exception)\)$"
+    rb"|Out of memory: Kill|\*\*\* (?:stack smashing|Error in `)|Fatal Python error: |FATAL ERROR: "
+    rb"|(?:double free or corruption|corrupted (?:size|double)|(?:free|malloc|realloc|munmap_chunk)\(\): [a-z])"
+    rb"|[^:]{1,80}:(?: ?\S{1,80}:\d+: .{1,200}:)? [Aa]ssertion [`'\"].{1,300}' failed\.?$|[Aa]ssertion failed: "
+    rb"|memory allocation of \d+ bytes failed|thread \d+ panic: |(?:\S{0,40}/)?lua[\w.]*: \S+:\d+: "
+    rb"|\[ERROR:flutter/|E/AndroidRuntime.{0,20}: FATAL EXCEPTION"
+    rb"|" + _RUBY.pattern
 )
 _LEAD = re.compile(
     rb"(?:Task|Future) exception was never retrieved|Unhandled exception in event loop|Exception ignored in:?"
-    rb"|Exception in thread [^\"]|(?:\w+\.)*_?RemoteTraceback: ?$"
+    rb"|Exception in thread [^\"]|(?:\w+\.)*_?RemoteTraceback: ?$|rake aborted!$|Failed to compile\.?$"
+    rb"|Unhandled exception:$"
+    rb"|#<Thread:.{1,200}> terminated with exception|bundler: failed to load command|== Compilation error in file "
+    rb"|thread '[^']*' has overflowed its stack|Error occurred during initialization of (?:VM|boot)|Execution error \("
+    rb"|AH00526: |ERROR in \.{0,2}/|error during build:|error - \./|--- Logging error ---$"
 )
+# Where Java's own logging has the time: above the line with the level.
+_TIME_ABOVE = re.compile(
+    rb"[A-Z][a-z]{2} \d{1,2}, \d{4},? \d{1,2}:\d\d:\d\d[\s\xe2\x80\xaf]{1,3}[AP]M \S{1,200} \S{1,100}$"
+)
+_LEVEL_ALONE = re.compile(rb"(?:SEVERE|WARNING|INFO|CONFIG|FINE|FINER|FINEST): ")
 _EMBEDDED = re.compile(rb"Traceback \(most recent call last\):$")
-_PREAMBLE = re.compile(rb"(?:/|file:///|node:|[A-Z]:\\)[^\s:]*:\d+$|  File \"[^\"]+\", line \d+$")
+_PREAMBLE = re.compile(
+    rb"<--- Last few GCs --->|(?:/|file:///|node:|[A-Z]:\\)[^\s:]*:\d+$|  File \"[^\"]+\", line \d+$"
+)
 _FRAME = re.compile(
-    rb"[ |]*(?:  )File \"[^\"]+\", line \d+"
+    rb"(?:[ |]*(?:  )|> )File \"[^\"]+\", line \d+|(?:Current thread|Thread) 0x[0-9a-f]+ "
+    rb"|\s*>? *\d+ ?[|\xe2]|stack traceback:$|Stacktrace:$|Stack trace:$|Call stack:$|Thrown at:$|Stack backtrace:$"
+    rb"|\S{1,200}(?: \([\d.]+\) \S{1,200})?:\d+:in [`'](?![^`']{1,200}': .{0,300}\(\w+\)$)"
+    rb"|  thrown in |Calls: |Execution halted|\s+@ +0x|Last message(?: \(|:)|\*\*\* Check failure stack trace"
     rb"|\s+at \S"
     rb"|\s+\.\.\. \d+ (?:more|common frames)"
     rb"|goroutine \d+ \[|created by \S|\[signal SIG"
     rb"|\s+\d+: +\S|stack backtrace:"
     rb"|\s+from \S+:\d+:in "
-    rb"|#\d+ \S"
+    rb"|#\d+ +(?:0x|/|\{main\}|\[internal|[A-Za-z_<][\w.:<>$~*\\]*(?: \(|\())"
+    rb"|(?:Raised|Re-raised|Called) (?:at|from|by) |\d+\. .{1,300} @ 0x|\s*\[\d+\] \S"
 )
 _GO_CALL = re.compile(rb"(?:panic|[\w./*()\[\]{}%-]+\.[\w.*()\[\]{}-]+)\(.*\)$")
 _CHAIN = re.compile(
-    rb"\s*(?:Caused by: |Suppressed: |Wrapped by: )"
+    rb"\s*(?:Caused by:|Suppressed: |Wrapped by: | ?---> \S)"
     rb"|(?:During handling of the above exception|The above exception was the direct cause)"
 )
 _NOTE = re.compile(
     rb"Node\.js v\d|Emitted '\w+' event |Require stack:|\(Use `node --trace-|npm ERR!|npm error"
+    rb"|\(Background on this error|Dumping heap to |\(See full trace|BEGIN failed--|Tasks: TOP|LINE \d+: |(?:DETAIL"
+    rb"|HINT|CONTEXT):  |operable program or"
     rb"|exit status \d+$|note: |[}\])]+;?$|  what\(\):|Aborted|\+-+|\(core dumped\)"
 )
+_TAIL = re.compile(rb"BEGIN failed--|Aborted|operable program or|Execution halted|note: |See \"systemctl")
 _NPM = re.compile(rb"npm (?:ERR!|error)(?: |$)")
 
 
@@ -99,6 +125,27 @@ def names_its_exception(line: bytes) -> bool:
     return bool(_HEAD.match(line)) and not opens_python_frames(line)
 
 
+def is_java(line: bytes) -> bool:
+    """Whether *line* is `java.io.IOException: x`, below which frames stand."""
+    kind = _EXCEPTION.match(line[:SHAPE_BYTES])
+    return kind is not None and (kind["type"] or b"").count(b".") >= 2
+
+
+def is_tail(line: bytes) -> bool:
+    """Whether *line* trails after an error of any look."""
+    return bool(_TAIL.match(line))
+
+
+def lines_announced(line: bytes) -> int:
+    """How many lines of any look follow a lead."""
+    return 2 if line.startswith((b"Failed to compile", b"error - ")) else 1
+
+
+def ends_ruby(line: bytes) -> bool:
+    """Whether *line* is `/srv/a.rb:3:in `f': boom (RuntimeError)`, which may stand below its frames."""
+    return bool(_RUBY.match(line[:SHAPE_BYTES]))
+
+
 def names_group_member(line: bytes) -> bool:
     """Whether *line* is `  | ValueError: x`: the last line of one trace inside an exception group."""
     return line.lstrip(b" ").startswith(b"| ") and exception_type(line) is not None
@@ -107,11 +154,20 @@ def names_group_member(line: bytes) -> bool:
 def says_more_below(line: bytes) -> bool:
     """Whether the message stands on the next lines, as in Rust's panics and Node's assertions."""
     announces = b"panicked at" in line or line == b"Require stack:" or exception_type(line) is not None
-    return announces and line.endswith(b":")
+    return announces and line.rstrip().endswith(b":")
 
 
 def is_preamble(line: bytes) -> bool:
     return bool(_PREAMBLE.match(line))
+
+
+def is_above(above: bytes, line: bytes) -> bool:
+    """Whether *above*, the line over *line*, has its time."""
+    return bool(_LEVEL_ALONE.match(line) and _TIME_ABOVE.match(above))
+
+
+def may_be_above(line: bytes) -> bool:
+    return bool(_TIME_ABOVE.match(line))
 
 
 def is_npm(line: bytes) -> bool:
@@ -126,7 +182,8 @@ def is_go_call(line: bytes) -> bool:
 _PIECE = re.compile(
     rb"\t\S{1,300}:\d+(?: \+0x[0-9a-f]+)?$|goroutine \d+ |created by \S"
     rb"|  +(?:errno|code|syscall|path|address|port|cause|requireStack|generatedMessage|actual|expected|operator)\W"
-    rb"|  +(?:left|right): |    at |  \[?(?:errors|cause)\]?: |[}\])]+,?;?$|Node\.js v\d|Require stack:|- /\S+$"
+    rb"|  +(?:left|right): |    at |  \[?(?:errors|cause)\]?: | {4,}\w*Error: | +\],?$|[}\])]+,?;?$|Node\.js v\d"
+    rb"|Require stack:|- /\S+$"
     rb"|exit status \d+$|note: |\s+\.\.\. \d+ |assertion [`']left"
 )
 
@@ -141,7 +198,7 @@ def exception_type(line: bytes) -> bytes | None:
     """The exception's name in `pkg.ValueError: text`, without its package; None when *line* names none."""
     line = line[:SHAPE_BYTES].removeprefix(b"Caused by: ").removeprefix(b'Exception in thread "main" ').lstrip(b" |")
     found = _EXCEPTION.match(line)
-    return re.split(rb"[.:$\\]", found["type"])[-1] if found else None
+    return re.split(rb"[.:$\\]", found["type"] or found["elixir"])[-1] if found else None
 
 
 _CALLS = (
@@ -163,3 +220,12 @@ def call(line: bytes) -> bytes | None:
             file = (names.get("file") or b"").rsplit(b"/", 1)[-1]
             return file + b":" + (names.get("call") or b"").strip()
     return None
+
+
+# What the block scan finds the rarer heads by.
+LEADS = (
+    "double free or", "corrupted (?:size|double)", r"(?:free|malloc|realloc|munmap_chunk)\(\): ",
+    "ssertion (?:[`'\"]|failed)",
+    "memory allocation of", r"lua[\w.]*: ", "rake aborted!", "terminated with exception",
+    "has overflowed its", "nhandled exception:", "AH00526: ",
+)  # fmt: skip
