@@ -3,6 +3,7 @@
     proc        what runs, trees, the suite's marker in the environment, descriptions
     identity    a pid that can't mean another process      handles     holding on to one: signals, waiting
     ending      SIGTERM, wait, look again, freeze, SIGKILL, look again
+    cases       one on its way out                         trees       ending whole ones
     sockets     who occupies a port, who is at its other end
     apart       what must not be taken for the suite's     cgroups     what can't be left     usage     what it costs
     limits      what it may cost                               meter       what whole trees cost, in one pass
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from daemons import later
 from daemons.processes.cgroups import cgroup_pids, enter_cgroup, remove_cgroup
-from daemons.processes.ending import Ended, Look, end, end_tree
+from daemons.processes.ending import Ended, Look, end
 from daemons.processes.handles import Handle, freeze_newest, hold_all, identify, is_alive, wait_any
 from daemons.processes.identity import Identity, boot_id
 from daemons.processes.proc import (
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from daemons.processes.limits import files_of, inotify_use, machine_memory
     from daemons.processes.meter import Meter, TreeUse, pss_bytes
     from daemons.processes.sockets import Listener, can_bind, holders, listeners, occupants, peer_uid, unix_listeners
+    from daemons.processes.trees import end_tree
     from daemons.processes.usage import Usage, usage
 else:  # 12 ms that come before a stop's first signal
     __getattr__ = later.names(
@@ -64,6 +66,7 @@ else:  # 12 ms that come before a stop's first signal
                 "peer_uid",
                 "unix_listeners",
             ),
+            "daemons.processes.trees": ("end_tree",),
             "daemons.processes.usage": ("Usage", "usage"),
         },
     )

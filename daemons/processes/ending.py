@@ -9,17 +9,15 @@ has its parent's handlers and loses the signal at exec; one killed while its gua
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from signal import Signals
 
 from daemons import clock
 from daemons.processes import proc
-from daemons.processes.cgroups import frozen_cgroup
-from daemons.processes.handles import Handle, hold_all, wait_any
+from daemons.processes.cases import Case, is_in, what_a_shell_obeys, why_left
+from daemons.processes.handles import Handle, wait_any
 from daemons.processes.identity import Identity
-from daemons.processes.proc import Table
 
 # A process younger than this may lose its SIGTERM to a handler of its parent's, between fork and exec: it gets another.
 NEWBORN_S = 1.0
@@ -88,92 +86,6 @@ def end(
         ending.close()
 
 
-def end_tree(
-    roots: Iterable[int | Identity],
-    *,
-    grace_s: float,
-    deadline_s: float,
-    also: Callable[[Table], Collection[int]] = lambda _: (),
-) -> tuple[Ended, ...]:
-    """End *roots* with all their descendants, what is left in sessions that a root leads, and what *also* names.
-
-    For an agent's window or a build. This process and all above it, and tmux servers, are never among them.
-    """
-    held = [handle for root in roots if (handle := Handle.open(root))]
-    evidence = _TreeEvidence(held, also)
-    found = evidence(proc.table())
-    rest = hold_all(found - {handle.pid for handle in held}, evidence)
-    ours = [handle for handle in held if handle.pid in found]
-
-    def again(known: Collection[int]) -> list[Handle]:
-        return hold_all(evidence(proc.table()) - set(known), evidence)
-
-    try:
-        return end([*ours, *rest], grace_s=grace_s, deadline_s=deadline_s, again=again)
-    finally:
-        for handle in held:
-            handle.close()
-
-
-class _TreeEvidence:
-    """Whom a look counts: descendants of all that was counted before, and the sessions that the roots lead."""
-
-    def __init__(self, roots: Iterable[Handle], also: Callable[[Table], Collection[int]]) -> None:
-        self._counted = {handle.pid: handle.process.started for handle in roots}
-        self._sessions = {pid: started for pid, started in self._counted.items() if _leads_session(pid)}
-        self._also = also
-
-    def __call__(self, looked: Table) -> set[int]:
-        roots = {pid for pid, started in self._counted.items() if pid in looked and looked[pid].started == started}
-        roots |= {process.pid for process in looked.values() if self._in_session(process.sid, looked)}
-        found = proc.tree(roots | set(self._also(looked)), looked) - proc.own_line(looked)
-        found = {pid for pid in found if not looked[pid].ended}
-        self._counted |= {pid: looked[pid].started for pid in found}
-        return found
-
-    def _in_session(self, sid: int, looked: Table) -> bool:
-        # The number stays taken while anyone is in the session; a leader of another start leads another session.
-        if sid not in self._sessions:
-            return False
-        leader = looked.get(sid)
-        return leader is None or leader.started == self._sessions[sid]
-
-
-def _leads_session(pid: int) -> bool:
-    process = proc.read(pid)
-    return process is not None and process.sid == pid
-
-
-# -- one ending -------------------------------------------------------------------------------------------------------
-
-
-@dataclass(slots=True, eq=False)
-class _Case:
-    """One process on its way out. Times are monotonic."""
-
-    handle: Handle
-    asked_at: float
-    kill_at: float
-    catches_term: bool
-    before_exec: bytes | None  # a newborn's command line: another one later means that it executed a program since
-    signals: list[str] = field(default_factory=list)
-    ended_at: float | None = None
-    denied: bool = False
-
-    def send(self, *numbers: Signals) -> None:
-        try:
-            for number in numbers:
-                if self.handle.signal(number) and number.name not in self.signals:
-                    self.signals.append(number.name)
-        except PermissionError:
-            self.denied = True
-
-    def see(self, now: float) -> bool:
-        if self.ended_at is None and self.handle.ended():
-            self.ended_at = now
-        return self.ended_at is not None
-
-
 class _Ending:
     def __init__(
         self,
@@ -187,8 +99,8 @@ class _Ending:
         self._again = again
         self._wardens = wardens
         self._nudge = nudge
-        self._cases: dict[int, _Case] = {}
-        self._past: list[_Case] = []
+        self._cases: dict[int, Case] = {}
+        self._past: list[Case] = []
         now = clock.monotonic()
         self._kill_at = min(now + grace_s, max(now, deadline_s - _KILL_BEFORE_DEADLINE_S))
         self._look_at = now + REMIND_AFTER_S
@@ -213,7 +125,7 @@ class _Ending:
 
     # -- asking
 
-    def _ask(self, held: Iterable[Handle]) -> list[_Case]:
+    def _ask(self, held: Iterable[Handle]) -> list[Case]:
         now = clock.monotonic()
         asked = [self._case(handle, now) for handle in held]
         for case in asked:
@@ -221,34 +133,34 @@ class _Ending:
             if case.handle.frozen:
                 continue
             # CONT comes last: a stopped process must find the others pending, or it runs on in between.
-            case.send(Signals.SIGTERM, *_what_a_shell_obeys(case.handle), Signals.SIGCONT)
+            case.send(Signals.SIGTERM, *what_a_shell_obeys(case.handle), Signals.SIGCONT)
         return asked
 
-    def _case(self, handle: Handle, now: float) -> _Case:
+    def _case(self, handle: Handle, now: float) -> Case:
         # One that comes late, from a fork meanwhile, gets a moment to go by itself; not when others came late before.
         moment_s = REMIND_AFTER_S if self._killed < _PATIENT_ROUNDS else 0.0
         is_on_the_run = handle.frozen or self._came_back >= _PATIENT_ROUNDS
         is_newborn = handle.process.age_s < NEWBORN_S
-        return _Case(
+        return Case(
             handle=handle,
             asked_at=now,
             kill_at=now if is_on_the_run else max(self._kill_at, min(now + moment_s, self._deadline)),
-            catches_term=_is_in("SigCgt", Signals.SIGTERM, handle.pid),
-            before_exec=_command_line(handle.pid) if is_newborn else None,
+            catches_term=is_in("SigCgt", Signals.SIGTERM, handle.pid),
+            before_exec=proc.command_line(handle.pid) if is_newborn else None,
         )
 
-    def _add(self, case: _Case) -> None:
+    def _add(self, case: Case) -> None:
         if before := self._cases.get(case.handle.pid):
             self._past.append(before)  # ended and reaped, and its pid given again
         self._cases[case.handle.pid] = case
 
     def _remind(self) -> None:
         for case in self._living():
-            if case.before_exec is not None and case.before_exec != _command_line(case.handle.pid):
+            if case.before_exec is not None and case.before_exec != proc.command_line(case.handle.pid):
                 case.before_exec = None
                 case.send(Signals.SIGTERM, Signals.SIGCONT)
 
-    def _look(self) -> list[_Case]:
+    def _look(self) -> list[Case]:
         self._look_at = clock.monotonic() + LOOK_EVERY_S
         return self._ask(self._again(self._held()))
 
@@ -258,7 +170,7 @@ class _Ending:
 
     # -- waiting
 
-    def _living(self) -> list[_Case]:
+    def _living(self) -> list[Case]:
         return [case for case in self._cases.values() if case.ended_at is None and not case.denied]
 
     def _wait(self) -> None:
@@ -273,7 +185,7 @@ class _Ending:
         if wait_any([case.handle for case in living], timeout_s):
             self._note_ends(living)
 
-    def _note_ends(self, living: Iterable[_Case]) -> None:
+    def _note_ends(self, living: Iterable[Case]) -> None:
         now = clock.monotonic()
         for case in living:
             case.see(now)
@@ -282,7 +194,7 @@ class _Ending:
             if leader and leader.ended_at is not None and self._hurries(leader, case):
                 case.kill_at = min(case.kill_at, max(leader.ended_at, case.asked_at) + LEFT_BEHIND_S)
 
-    def _hurries(self, leader: _Case, left: _Case) -> bool:
+    def _hurries(self, leader: Case, left: Case) -> bool:
         """Whether *leader*'s end means that *left* has nothing more to do.
 
         A shell around a server dies of SIGTERM without waiting for it: that says nothing about a server that has
@@ -292,9 +204,9 @@ class _Ending:
 
     # -- killing
 
-    def _kill(self, ripe: list[_Case]) -> None:
+    def _kill(self, ripe: list[Case]) -> None:
         self._killed += 1
-        frozen: list[_Case] = []
+        frozen: list[Case] = []
         for _ in range(_FREEZE_ROUNDS):
             for case in ripe:
                 case.send(Signals.SIGSTOP)
@@ -307,7 +219,7 @@ class _Ending:
             case.send(Signals.SIGKILL)
             case.kill_at = self._deadline
 
-    def _hold_new(self) -> list[_Case]:
+    def _hold_new(self) -> list[Case]:
         now = clock.monotonic()
         fresh = [self._case(handle, now) for handle in self._again(self._held())]
         for case in fresh:
@@ -324,7 +236,7 @@ class _Ending:
                 case.handle.identity,
                 tuple(case.signals),
                 case.ended_at - case.asked_at if case.see(now) and case.ended_at is not None else None,
-                "" if case.ended_at is not None else _why_left(case),
+                "" if case.ended_at is not None else why_left(case),
             )
             for case in cases
         )
@@ -342,31 +254,3 @@ def _settle(pids: Iterable[int]) -> None:
         return all((seen := proc.read(pid)) is None or seen.state in "TtZXD" for pid in waiting)
 
     clock.wait_until(still, within_s=_SETTLE_S, every_s=0.001)
-
-
-def _command_line(pid: int) -> bytes:
-    return proc.contents(f"/proc/{pid}/cmdline")
-
-
-def _what_a_shell_obeys(handle: Handle) -> list[Signals]:
-    """SIGHUP for an interactive shell. Not for others: it would kill what is just cleaning up after SIGTERM."""
-    leads_terminal = handle.process.terminal and handle.process.sid == handle.pid
-    return [Signals.SIGHUP] if leads_terminal and _is_in("SigIgn", Signals.SIGTERM, handle.pid) else []
-
-
-def _is_in(mask: str, number: Signals, pid: int) -> bool:
-    """Whether the process catches (SigCgt) or ignores (SigIgn) the signal *number*."""
-    status = proc.contents(f"/proc/{pid}/status")
-    begin = status.find(f"\n{mask}:\t".encode())
-    return begin >= 0 and bool(int(status[begin + len(mask) + 3 :].split(None, 1)[0], 16) >> (number - 1) & 1)
-
-
-def _why_left(case: _Case) -> str:
-    if case.denied:
-        return f"not permitted: it belongs to {proc.user_name(case.handle.process.uid)}, and we are uid {os.geteuid()}"
-    now = proc.read(case.handle.pid)
-    if frozen := frozen_cgroup(case.handle.pid):
-        return f"frozen by its control group {frozen}, where no signal reaches it until somebody thaws that"
-    if now and now.state == "D":
-        return "waits inside the kernel (state D), where no signal reaches it"
-    return "still running"
