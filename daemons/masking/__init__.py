@@ -29,7 +29,16 @@ __all__ = ["MASK", "has_cue", "mask"]
 
 def mask(text: str) -> str:
     """*text* with keys, tokens and passwords replaced by `[masked]`; names of keys and users stay. Twice is once."""
-    return masked_tables(masked_names(masked_documents(masked_commands(masked_urls(masked_shapes(text))))))
+    for _ in range(_PASSES):
+        masked = masked_tables(masked_names(masked_documents(masked_commands(masked_urls(masked_shapes(text))))))
+        if masked == text:
+            break
+        text = masked
+    return text
+
+
+# A mask may stand where a sign kept a name and its value apart: then there is something for a second look, or a third.
+_PASSES = 4
 
 
 def has_cue(text: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 _ARGUMENT = r"(?:\"[^\"\n]{0,200}\"|'[^'\n]{0,200}'|[\w$.>:\[\]()# -]{1,80})"
 _NEXT = r"\s{0,20},\s{0,20}"
 _TEXT = r"[bru]?(?:\"(?P<quoted>[^\"\n]{1,200})\"|'(?P<single>[^'\n]{1,200})')"
+_CHOSEN = r"[bru]?[\"'](?P<chosen>[^\"'\s]{6,200})[\"']"
 _OPAQUE = r"[bru]?[\"'](?P<likely>[^\"'\s]{6,200})[\"']"
 
 
@@ -46,8 +47,8 @@ CALLS = (
     ("db.auth(", _call(r"\bdb\.auth", 2)),
     ("pgp_sym_", _call(r"\bpgp_sym_\w{2,20}", 2)),
     ("ENCRYPT(", _call(r"\b(?:AES|DES)_(?:EN|DE)CRYPT", 2)),
-    ("ogin(", _call(r"\b\w{0,20}[lL]ogin", 2, _OPAQUE)),
-    ("uthenticate(", _call(r"\b\w{0,20}[aA]uthenticate", 2, _OPAQUE)),
+    ("ogin(", _call(r"\b\w{0,20}[lL]ogin", 2, _CHOSEN)),
+    ("uthenticate(", _call(r"\b\w{0,20}[aA]uthenticate", 2, _CHOSEN)),
     ("assword(", _call(r"\b\w{0,20}[pP]assword", 1, _OPAQUE)),
     ("assword(", _call(r"\b\w{0,20}[pP]assword", 2, _OPAQUE)),
     ("asswordCredential", _call(r"\b(?:Username)?PasswordCredentials?", 2)),

@@ -10,7 +10,7 @@ from daemons.masking.calls import CALLS
 from daemons.masking.dialogues import DIALOGUES
 from daemons.masking.lazy import lazy
 from daemons.masking.marks import Span, replaced
-from daemons.masking.values import Place, is_identifier, is_opaque, is_secret
+from daemons.masking.values import Place, is_identifier, is_opaque, is_secret, is_told
 
 _PLACE = Place(is_quoted=True, separator="=", follows="", name="", is_code=False, is_pair=False)
 
@@ -33,6 +33,7 @@ _LIKELY = (
     r"(?!--?\w)(?!(?:[\w-]{1,63}\.){1,6}[a-z]{2,12}(?::\d{1,5})?(?:\s|$))(?![\w.+-]{1,64}@[\w-]{1,63}\.)"
     r"[\"']?(?P<likely>[^\s\"'=][^\s\"']{7,400})"
 )
+_CHOSEN = _LIKELY.replace("likely", "chosen").replace("{7,400}", "{5,400}")
 _PROMPT = r"^(?:[^\n$#%>]{0,80}[$#%>]|\+)[ \t]+(?:sudo[ \t]+)?"
 # Oracle's `user/password@database`.
 _ORACLE = r"[\w$#.-]{1,64}/(?:\"(?P<quoted>[^\"\n]{1,128})\"|(?P<bare>[^\s\"'/@][^\s\"'@]{0,128}))"
@@ -105,10 +106,18 @@ _COMMANDS = (
     (
         " -u",
         (
-            rf"(?:-u|--user(?:name)?)(?:=|{_GAP})[\"']?[^\s\"']{{1,80}}[\"']?{_MORE}[\s\"'](?:-p|-P|-w|-pw)"
-            rf"(?:=|{_GAP}){_LIKELY}"
+            rf"(?:-u|-U|--user(?:name)?)(?:=|{_GAP})[\"']?[^\s\"']{{1,80}}[\"']?{_MORE}[\s\"'](?:-p|-P|-w|-pw)"
+            rf"(?:=|{_GAP}){_CHOSEN}"
         ),
     ),
+    (" -U", rf"-U{_GAP}[^\s\"']{{1,80}}{_MORE}[\s\"'](?:-p|-P|-w){_GAP}{_CHOSEN}"),
+    (" -p ", rf"[ \t]-p[ \t]+(?![0-9a-f]{{7,64}}(?:\s|$)){_LIKELY}"),
+    (" -y ", r"[ \t]-y[ \t]+(?:hmac-\w{1,12}:)?[\w.-]{1,100}:(?P<bare>[A-Za-z0-9+/]{8,400}={0,2})"),
+    ("/p ", rf"[ \t]/p[ \t]+{_LIKELY}"),
+    ("+login", r"\+login[ \t]+\S{1,64}[ \t]+(?P<bare>[^\s+]\S{2,100})"),
+    ("addauth", r"\baddauth[ \t]+digest[ \t]+[^\s:]{1,64}:(?P<bare>\S{3,100})"),
+    ("pserver:", r":pserver:[^\s:@]{1,64}:(?P<bare>[^\s@]{3,100})@"),
+    ("-password ", rf"\b(?:set|change)-(?:\w{{1,20}}-){{0,2}}password[ \t]+(?!--?\w){_WORD}"),
     ("smbclient", rf"smbclient\b{_MORE}[\s\"']{_PERCENT}"),
     (
         "htpasswd",
@@ -241,7 +250,7 @@ _COMMANDS = (
         (
             r"(?:enerated|nitial|emporary|[nN]ew|efault|andom)[^\n:]{0,40}assword"
             r"[^\n:]{0,100}(?<!user)(?<!name)(?<!ount)(?<!role):[ \t]*"
-            r"(?P<likely>[^\s\"']{6,200})"
+            r"(?P<chosen>[^\s\"']{6,200})"
         ),
     ),
     ("oken", rf"[Tt]oken[^\n:]{{0,80}}:{_NEXT_LINE}"),
@@ -250,7 +259,7 @@ _COMMANDS = (
         rf"(?i:API|access|secret|recovery|license|enrollment|activation|master|unseal) key[^\n:]{{0,80}}:{_NEXT_LINE}",
     ),
     ("New value", r"assword[^\n]{0,100}\r?\nNew value:[ \t]*(?P<bare>\S{4,200})"),
-    ("PASSWORD ", r"^PASSWORD \w{1,40} = (?P<likely>\S{8,200})$"),
+    ("PASSWORD ", r"^PASSWORD \w{1,40} = (?P<chosen>\S{8,200})$"),
     ("_SALT", rf"\b(?:AUTH|LOGGED_IN|NONCE)_SALT{_IS}"),
     ("_KEY", rf"\b(?:LOGGED_IN|NONCE)_KEY{_IS}"),
     ("hash_salt", rf"\bhash_salt{_IS}"),
@@ -310,7 +319,8 @@ def holds_command(text: str) -> bool:
 def _spans(text: str, pattern: re.Pattern[str]) -> Iterator[Span]:
     for found in pattern.finditer(text):
         name = next(name for name, value in found.groupdict().items() if value and name not in ("open", "inner"))
-        if name == "likely" and (not is_opaque(found[name]) or is_identifier(found[name])):
+        is_likely = is_opaque(found[name]) and not is_identifier(found[name])
+        if (name == "likely" and not is_likely) or (name == "chosen" and not is_likely and not is_told(found[name])):
             continue
         if is_secret(found[name], "password", _PLACE):
             yield found.span(name)

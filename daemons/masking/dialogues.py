@@ -12,27 +12,37 @@ _SENT = r"(?:^|[>\]|:<*\"'}][ \t]*|---?>[ \t]*|\b(?:sent|send|command|client|[Cc
 _SURE = r"(?:---?>|[<>*]|[Cc]:|[Cc]lient:|\bsent:?|\bcommand:?|ftp>|FTP:|SENT:|\][:>]?)[ \t]*[\"']?"
 _LINE_END = r"(?=[\"']?[ \t]*(?:\\r|\\n|[\r\n]|$))"
 _ANY = r"\"?(?P<bare>[^\s\"':/][^\s\"']{2,200}?)\"?"
-_LIKELY = r"[\"']?(?P<likely>[^\s\"'/]{6,200}?)[\"']?"
+_CHOSEN = r"[\"']?(?P<chosen>[^\s\"'/=]{6,200}?=*)[\"']?"
 # The passwords of routers: as they are, or behind a digit that says how they are hidden.
 _HIDDEN = (
     r"(?:(?:[0-9]|encrypted|ascii-text|hexadecimal|cipher|simple|clear|hash|sha256|sha512|irreversible-cipher)[ \t]+)?"
 )
 _SECRET = rf"{_HIDDEN}[\"']?(?P<bare>(?!\d{{1,3}}(?:\s|$))[^\s\"';]{{3,200}})"
 
+# `user/password: bob/secret`
+_BOTH = (
+    r"(?i:\b(?:id|user(?:name)?|login|account)[ \t]?[/&][ \t]?(?:pw|pwd|pass|passwd|password)\b)"
+    r"[ \t]*(?:[:=(-]|->|\bis|\bare)?"
+    r"[ \t(]*[\w.@+-]{1,64}"
+)
+_BOTH_CUES = ("/pa", "/pw", "/Pa", "/PA", "/PW", "/ P", "/ p")
+_KEYLOG = r"[0-9a-f]{64}[ \t](?P<bare>[0-9a-f]{64,})"
+# What a command that makes a secret, or decodes one, prints.
+_PRINTS = r"[^\n]{0,60}\r?\n(?P<chosen>[^\s\"']{8,2000})(?=[ \t]*(?:[\r\n]|$))"
 DIALOGUES = (
     ("PASS ", rf"{_SURE}PASS[ \t]+{_ANY}{_LINE_END}"),
     ("PASS ", rf"^USER[ \t]+\S{{1,100}}[ \t]*\r?\n(?:[^\n]{{0,200}}\n){{0,3}}?PASS[ \t]+{_ANY}{_LINE_END}"),
-    ("PASS ", rf"(?:^|:[ \t])PASS[ \t]+{_LIKELY}{_LINE_END}"),
+    ("PASS ", rf"(?:^|:[ \t])PASS[ \t]+{_CHOSEN}{_LINE_END}"),
     ("LOGIN ", rf"(?:{_SENT})[A-Za-z]{{0,3}}\d{{1,6}}[ \t]+LOGIN[ \t]+\"?[^\s\"]{{1,100}}\"?[ \t]+{_ANY}{_LINE_END}"),
     (
         " login ",
-        rf"(?:{_SENT})[A-Za-z]{{0,3}}\d{{1,6}}[ \t]+login[ \t]+\"?[^\s\"]{{1,100}}\"?[ \t]+{_LIKELY}{_LINE_END}",
+        rf"(?:{_SENT})[A-Za-z]{{0,3}}\d{{1,6}}[ \t]+login[ \t]+\"?[^\s\"]{{1,100}}\"?[ \t]+{_CHOSEN}{_LINE_END}",
     ),
     (
         "AUTH ",
         (
             rf"{_SENT}AUTH[ \t]+(?:(?!PLAIN|LOGIN|CRAM|XOAUTH|EXTERNAL|GSSAPI|NTLM|DIGEST|SCRAM|TLS"
-            rf"|SSL)\w{{1,40}}[ \t]+)?{_LIKELY}{_LINE_END}"
+            rf"|SSL)\w{{1,40}}[ \t]+)?{_CHOSEN}{_LINE_END}"
         ),
     ),
     (
@@ -42,8 +52,8 @@ DIALOGUES = (
             rf"(?P<bare>[A-Za-z0-9+/]{{4,}}={{0,2}}){_LINE_END}"
         ),
     ),
-    ("IDENTIFY", rf"\bIDENTIFY[ \t]+(?:\S{{1,40}}[ \t]+)?{_LIKELY}{_LINE_END}"),
-    ("assword", r"\bsend(?:_user)?[ \t]+(?:--[ \t]+)?[\"'](?P<likely>[^\s\"']{6,200}?)\\r[\"']"),
+    ("IDENTIFY", rf"\bIDENTIFY[ \t]+(?:\S{{1,40}}[ \t]+)?{_CHOSEN}{_LINE_END}"),
+    ("assword", r"\bsend(?:_user)?[ \t]+(?:--[ \t]+)?[\"'](?P<chosen>[^\s\"']{6,200}?)\\r[\"']"),
     # routers and switches
     (
         "username ",
@@ -84,14 +94,37 @@ DIALOGUES = (
     (" XAUTH ", r":[ \t]*XAUTH[ \t]+[\"'](?P<quoted>[^\"'\n]{3,200})"),
     ("auth_basic_user", r"\bauth_basic_user[ \t]+[^\s:]{1,64}:(?P<bare>[^\s;]{3,200})"),
     # what names a user and a password at once
-    ("redentials", r"\b[cC]redentials?[ \t]*[:=]?[ \t]+[\w.@+-]{1,64}[:/](?P<likely>[^\s\"',;)]{6,200})"),
-    ("creds", r"\bcreds?[ \t]*[:=]?[ \t]+[\w.@+-]{1,64}[:/](?P<likely>[^\s\"',;)]{6,200})"),
+    ("redentials", r"\b[cC]redentials?[ \t]*[:=]?[ \t]+[\w.@+-]{1,64}[ \t]?[:/][ \t]?(?P<chosen>[^\s\"',;)]{6,200})"),
+    ("creds", r"\bcreds?[ \t]*[:=]?[ \t]+[\w.@+-]{1,64}[:/](?P<chosen>[^\s\"',;)]{6,200})"),
     (
         "assword",
         (
-            r"\b(?:login|log in|user|account)[^\n/]{0,20}[ \t][\w.@+-]{1,64}[ \t]/[ \t](?P<likely>"
+            r"\b(?:login|log in|user|account)[^\n/]{0,20}[ \t][\w.@+-]{1,64}[ \t]/[ \t](?P<chosen>"
             r"[^\s\"',;)/]{6,200})"
         ),
     ),
+    *((cue, rf"{_BOTH}[ \t]?(?:/{{1,2}}|[:,])[ \t]?(?P<bare>[^\s\"'(),;][^\s\"'(),;]{{2,100}})") for cue in _BOTH_CUES),
+    *((cue, rf"{_BOTH}[ \t]+(?P<chosen>[^\s\"'(),;/]{{5,100}})") for cue in _BOTH_CUES),
+    (
+        "-secrets",
+        (
+            r"(?:chap|pap)-secrets[^\n]{0,80}\n(?:#[^\n]*\n){0,4}[^\s#]{1,80}[ \t]+\S{1,80}[ \t]+\"?"
+            r"(?P<bare>[^\s\"]{3,100})"
+        ),
+    ),
+    (" on ", r"\buser[ \t]+\S{1,64}[ \t]+on[ \t]+(?:\S{1,40}[ \t]+){0,6}?>(?P<bare>\S{1,200})"),
+    ("_RANDOM ", rf"\bCLIENT_RANDOM[ \t]{_KEYLOG}"),
+    ("_SECRET", rf"\b(?:CLIENT|SERVER|EXPORTER|EARLY)_[A-Z_]{{0,40}}SECRET(?:_0)?[ \t]{_KEYLOG}"),
+    ("genkey", rf"genkey{_PRINTS}"),
+    ("genpsk", rf"genpsk{_PRINTS}"),
+    ("rand ", rf"\brand[ \t]+-(?:hex|base64)[ \t]+\d{{1,4}}{_PRINTS}"),
+    ("print-", rf"print-(?:access|identity)-token{_PRINTS}"),
+    ("base64 -", rf"(?:ecret|assword|oken|ey)[^\n]{{0,120}}base64[ \t]+(?:-d|-D|--decode){_PRINTS}"),
+    ("get-password", rf"get-(?:login-)?password{_PRINTS}"),
+    ("stats auth", r"\bstats[ \t]+auth[ \t]+[^\s:]{1,64}:(?P<bare>\S{3,100})"),
+    ("login=", r"\blogin=[\w.@-]{1,64}:(?P<chosen>[^\s\"']{6,100})"),
+    ("d-i ", r"\bd-i[ \t]+\S{0,60}passw\S{0,40}[ \t]+(?:password|string)[ \t]+(?P<bare>\S{3,200})"),
+    ("Key Content", r"\bKey Content[ \t]*:[ \t]*(?P<bare>\S{3,100})"),
+    ("WIFI:", r"\bWIFI:[^\n]{0,100}?;P:(?P<bare>[^;\n]{3,100})"),
     ("::add-mask::", r"::add-mask::(?P<bare>\S{4,400})"),
 )

@@ -55,6 +55,12 @@ _PGPASS = lazy(r"(?m)^(?:[\w.*-]{1,200}):(?:\d{4,5}|\*):[\w.*-]{1,64}:[\w.*@-]{1
 _SASL = lazy(r"(?m)(?:^|:[ \t])\[?[\w.-]{3,100}\]?(?::\w{2,10})?[ \t]+[\w.+@-]{1,100}:(?P<value>[^\s:/]{6,200})[ \t]*$")
 # One of them stands in such a line, or close by.
 _LINES = (":*:", ":5432:", ":5433:", ":6432:", ":5439:", "pgpass", "sasl", "]:587", "]:465", "]:25 ")
+_IN_HEADS = tuple(sign + word for sign in ",;\t" for word in ("pass", "Pass", "secret", "token", "api_key", "PASS"))
+# `username,password` above rows of as many values
+_HEADS = lazy(
+    r"(?m)^[ \t]*\"?[A-Za-z][\w -]{1,30}\"?(?P<sign>[,;\t])(?:\"?[A-Za-z][\w -]{1,30}\"?"
+    r"(?P=sign)){0,12}\"?[A-Za-z][\w -]{1,30}\"?[ \t]*\r?\n"
+)
 _PLACE = Place(is_quoted=True, separator="=", follows="", name="", is_code=False, is_pair=False)
 
 
@@ -71,6 +77,8 @@ def masked_documents(text: str) -> str:
         spans += _of_sql(text)
     if any(mark in text for mark in _LINES):
         spans += _of_lines(text)
+    if "\n" in text and any(head in text for head in _IN_HEADS):
+        spans += _of_rows(text)
     return replaced(text, spans)
 
 
@@ -99,6 +107,26 @@ def _of_sql(text: str) -> Iterator[Span]:
                 if number in secret and field["text"] and is_secret(field["text"], "password", _PLACE):
                     yield field.span("text")
             position = row.end()
+
+
+def _of_rows(text: str) -> Iterator[Span]:
+    for heads in _HEADS.finditer(text):
+        columns = [column.strip().strip('"') for column in heads.group().rstrip("\r\n").split(heads["sign"])]
+        secret = [number for number, column in enumerate(columns) if _is_secret_column(column)]
+        position = heads.end()
+        while secret and position < len(text):
+            end = text.find("\n", position)
+            end = len(text) if end < 0 else end
+            fields = text[position:end].split(heads["sign"])
+            if len(fields) != len(columns):
+                break
+            for number in secret:
+                value = fields[number].strip().strip('"')
+                start = position + sum(map(len, fields[:number])) + number
+                if is_opaque(value) and is_secret(value, "password", _PLACE):
+                    start = text.index(value, start)
+                    yield start, start + len(value)
+            position = end + 1
 
 
 def _is_secret_column(column: str) -> bool:

@@ -28,7 +28,7 @@ from daemons.masking.told import codes, may_be_told, told
 from daemons.masking.values import Place, is_opaque, is_secret, looks_random
 
 _ELEMENT_OPENS = lazy(r"<[\w.:-]{0,38}$")
-_ELEMENT_BEGINS = lazy(r"(?:[ \t][^<>\n]{0,120})?(?<!/)>")
+_ELEMENT_BEGINS = lazy(r"(?:[ \t][^<>\n]{0,120})?(?<!/)>(?:\s{0,40}<[vV]alue>)?")
 # `<entry key="db.password">x</entry>`
 _ATTRIBUTE_OPENS = lazy(r"<[\w:.-]{1,40}[ \t][^<>\n]{0,80}\b(?:name|key|id|field|property)=[\"'][\w.:/-]*$")
 _ATTRIBUTE_ENDS = lazy(r"[\"'][^<>\n]{0,120}(?<!/)>(?:<value>|<string>)?(?=[^\s<]|<!)")
@@ -43,10 +43,12 @@ _SCHEME = lazy(
     r"|sha(?:1|256|512)=)",
     re.IGNORECASE,
 )
+# Of a header that any maker gives a scheme of his own.
+_ANY_SCHEME = lazy(r"[A-Za-z][A-Za-z-]{2,30}[ \t]+(?:[\w.-]{1,60}:)?(?=[\w+/=.~-]{16})")
 # Those hold several values, each with a name of its own.
 _SIGNED = lazy(r"AWS4-HMAC-SHA256|GOOG4-RSA-SHA256|Signature[ \t]|Credential=", re.IGNORECASE)
 _CODE_LINE = lazy(
-    r"[ \t|>]{2,}(?:\d+[ \t|:]+)?[A-Za-z_\"'({\[@*]"
+    r"(?:[ \t|>]{2,}|\t)(?:\d+[ \t|:]+)?[A-Za-z_\"'({\[@*]"
     r"|(?:const|let|var|final|return|raise|throw|def|fn|func|if|while|for|public|private|self"
     r"|await|import|from|export)\b"
 )
@@ -169,21 +171,26 @@ def _named(text: str, at: int, cue: str) -> Iterator[Span]:
     separator = SEPARATOR.match(text, name.end)
     if not separator:
         yield from _value_before(text, name)
-        return
-    cookies = list(_cookies(text, separator.end())) if cue == "cookie" and separator["sign"] else []
-    if cookies:
-        yield from cookies
-    elif separator["cell"]:
-        if separator["cell"] != "|" or _ROW.fullmatch(name.left):
-            yield from _judged(text, name, separator.end(), "|")
     elif separator["blank"]:
         yield from _behind_blank(text, name, separator.end())
-    elif separator["sign"] and text.startswith(("\n", "\r"), separator.end()):
-        yield from _below(text, name, separator.end())
-    elif separator["sign"] == ":" and _ID_OF_ONE.match(text, separator.end()):
-        return
+    elif separator["sign"]:
+        yield from _behind_sign(text, name, separator)
+    elif separator["cell"] or separator["data"]:
+        if separator["cell"] != "|" or _ROW.fullmatch(name.left):
+            yield from _judged(text, name, separator.end(), "|")
     else:
-        yield from _judged(text, name, separator.end(), separator["sign"] or separator["comma"] or "=")
+        yield from _judged(text, name, separator.end(), separator["comma"] or "=")
+
+
+def _behind_sign(text: str, name: Name, separator: re.Match[str]) -> Iterator[Span]:
+    position, sign = separator.end(), separator["sign"]
+    cookies = list(_cookies(text, position)) if text[name.at : name.at + 6].lower() == "cookie" else []
+    if cookies:
+        yield from cookies
+    elif text.startswith(("\n", "\r"), position):
+        yield from _below(text, name, position)
+    elif sign != ":" or not _ID_OF_ONE.match(text, position):
+        yield from _judged(text, name, position, sign)
 
 
 def _inside_element(text: str, name: Name) -> int | None:
@@ -265,6 +272,8 @@ def _value_at(text: str, name: Name, position: int, sign: str) -> tuple[int, int
     inside = quoted(text, position)
     start, end = inside or bare(text, position, sign)
     scheme = _SCHEME.match(text, start) if name.family == "token" else None
+    if not scheme and name.called.lower().endswith("authorization"):
+        scheme = _ANY_SCHEME.match(text, start)
     if scheme:
         start, end = (scheme.end(), end) if inside else bare(text, scheme.end(), sign)
     return start, end, inside is not None
@@ -273,7 +282,7 @@ def _value_at(text: str, name: Name, position: int, sign: str) -> tuple[int, int
 def _place(text: str, name: Name, end: int, sign: str, *, is_quoted: bool) -> Place:
     is_last = text[end + 1 : end + 2] in ")]" and bool(_FIRST_OF_PAIR.search(name.left))
     is_flag = bool(_FLAG.search(name.left))
-    is_code = sign != "<" and _is_code(text, name.at) and not (sign == ":" and _is_setting(text, name, end))
+    is_code = sign not in "<|" and _is_code(text, name.at) and not (sign == ":" and _is_setting(text, name, end))
     follows = text[end : end + 40]
     return Place(is_quoted, sign, follows, name.called, is_code=is_code, is_pair=is_last or is_flag)
 

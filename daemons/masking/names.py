@@ -15,8 +15,9 @@ from daemons.masking.values import Family
 
 # A cue as a plain substring, the family of the names that end in it, and the words that it begins.
 _CUES: tuple[tuple[str, Family, str], ...] = (
-    ("pass", "password", r"pass(?:word|wd|phrase|code|w|wort|ord|kw|key)?s?"),
+    ("pass", "password", r"pass(?:_?word|wd|phrase|code|w|wort|ord|kw|key)?s?"),
     ("pwd", "password", r"pwd"),
+    ("authtok", "password", r"authtok"),
     ("pw", "password", r"pw"),
     ("psk", "password", r"psk"),
     ("contrase", "password", r"contrase(?:ñ|n)a"),
@@ -42,6 +43,7 @@ _CUES: tuple[tuple[str, Family, str], ...] = (
     ("signature", "token", r"signature"),
     ("sig", "token", r"sig"),
     ("jwt", "token", r"jwt"),
+    ("verifier", "token", r"verifier"),
     ("assertion", "token", r"assertion"),
     ("samlresponse", "token", r"samlresponse"),
     ("code", "pin", r"codes?"),
@@ -70,7 +72,8 @@ _FOREIGN: tuple[tuple[str, Family, str], ...] = (
 )
 _ADDITION = (
     r"(?:[._-]?(?:base64|base|b64|data|value|val|old|new|current|prod|dev|test|staging|raw|text|plain(?:text)?|string"
-    r"|hash|digest|confirm(?:ation)?|repeat|again|encrypted|enc|sha256|256|hex|str|bin|v?\d{1,2}|[nN])| \d{1,2}(?=:))?"
+    r"|hash|digest|confirm(?:ation)?|repeat|again|encrypted|enc|sha256|256|hex|str|bin|v?\d{1,2}|"
+    r"[nN])| \d{1,2}(?=:))?_{0,2}"
     r"(?![A-Za-z0-9_]|[.-][A-Za-z]{2})"
 )
 _WORDS = {cue: lazy(word + _ADDITION, re.IGNORECASE) for cue, _, word in (*_CUES, *_FOREIGN)}
@@ -93,19 +96,23 @@ _BEFORE_PASS = lazy(
     r"(?:[._\"'{(@?&$-]|(?:^|\n)[ \t]*(?:export[ \t]+)?|db|my|smtp|root|mail|ftp|admin|redis|pg"
     r"|sql|user|login|proxy|store"
     r"|key|ssh|bind|ldap|http|imap|pop3|wifi|vpn|rpc|unlock|auth|svc|become|account|master|server|client|web"
-    r"|(?:user|login|usr|uname|email)\w{0,8}[\"']?[ \t]?[:=][ \t]?[^\s,;&]{1,32}[\s,;&]{1,2}[\"']?)$",
+    r"|\buser[ \t]+[\w.@-]{1,40}[ \t]+|(?:user|login|usr|uname|email)\w{0,8}[\"']?[ \t]?[:=][ \t]?"
+    r"[^\s,;&]{1,32}[\s,;&]{1,2}[\"']?)$",
     re.IGNORECASE,
 )
+_MEMBER_OF = lazy(r"\w::[\w]{0,30}$")
+_OF_PAM = lazy(r"pam_\w{1,20}\($")
 # `BYPASS`, and other words in capitals that end in it.
 _OTHER_PASS = lazy(
     (
-        r"(?:by|com|tres|sur|over|under|encom|multi|single|two|first|test|all|low|high|band|fast|one)"
+        r"(?:by|com|tres|sur|over|under|encom|im|pre|post|spy|multi|single|two|first|test|all|low|high|band|fast|one)"
         r"[_-]?$"
     ),
     re.IGNORECASE,
 )
 _BEFORE_KEY = _ends(
-    r"api|access|secret|private|account|authentication|encryption|signing|master|shared ?access|pre-?shared|storage"
+    r"api|access|secret|private|account|authentication|encryption|signing|master|shared ?access"
+    r"|pre-?shared|storage|(?<![a-z])sec"
     r"|subscription|auth|hmac|unseal|fernet|validation|decryption"
 )
 _BEFORE_LIKELY_KEY = _ends(
@@ -117,12 +124,14 @@ _BEFORE_LIKELY_KEY = _ends(
     r"|2fa|mfa|enrol?lment|activation|provisioning|bitlocker|product|security|blowfish|cdn|push|apns|fcm|vapid|partner"
     r"|developer|user|customer|company|organi[sz]ation|org|team|workspace|environment|env|mobile|network|join|cluster"
     r"|node|machine|agent|collector|hec|insert|query|search|admin|station|feed|export|backup|restore|unlock|rpc|web3"
-    r"|infura|alchemy|etherscan|moralis|weather|bearer|login|gateway|payment|checkout|billing|smtp|mail|email|sms)"
+    r"|infura|alchemy|etherscan|moralis|weather|bearer|login|gateway|payment|checkout|billing|smtp"
+    r"|mail|email|sms|stream)"
     r"|x-functions"
 )
 # Whose keys are none, whatever their looks.
 _BEFORE_OTHER_KEY = _ends(
-    r"public|pub|cache|primary|foreign|partition|sort|routing|object|idempotency|row|shard|dedup"
+    r"public|pub|recv|receive|send|list|delete|remove|refresh|trusted|cache|primary|foreign"
+    r"|partition|sort|routing|object|idempotency|row|shard|dedup"
     r"(?:lication)?|group|message"
     r"|lock|hash|range|map|index|composite|natural|s3|bucket|event|record|state|translation|i18n|locale|feature|flag"
     r"|host|hot|unique|business|surrogate|join|parent|child|entity|document|doc|redis|item|field|column|attribute|dict"
@@ -132,10 +141,16 @@ _BEFORE_OTHER_KEY = _ends(
     r"|the|a|an|this|that|no|new|old|for|with|by|of|missing|unknown|invalid|duplicate|known|each|every|same|which"
 )
 _BEFORE_CODE = _ends(
-    r"verification|auth|access|security|one-?time|otp|2fa|mfa|login|confirmation|recovery|device|sms|backup|reset"
+    r"verification|auth|authorization|access|security|one-?time|otp|2fa|mfa|login|confirmation"
+    r"|recovery|device|sms|backup|reset"
     r"|activation|unlock|pairing|authenticator|totp|pin|scratch|invite|invitation|rescue|emergency"
 )
 _PUBLIC = _ends(r"public|pub|public[ _.-]?(?:access|api)|public[ _-]?key")
+# Of those nothing is opened: where to go on reading, a coin.
+_OTHER_TOKEN = _ends(
+    r"next|next[ _-]?page|page|continuation|pagination|sync|delta|resume|cursor|fencing|cancel(?:l?ation)?|lock|paging"
+    r"|position|partition|ring|erc20|erc721|nft|start|since|stop|end|pad|eos|bos|unk|mask|sep|special|first|last|per"
+)
 _ASKS = _ends(r"is|has|use|no|with")
 # These end many words that have nothing to do with them.
 _NEED_BORDER = frozenset(
@@ -185,15 +200,20 @@ def _family(cue: str, word: str, left: str) -> Family | None:
         return _of_key(left, word)
     if cue == "code":
         return "pin" if _BEFORE_CODE.search(left) else None
+    is_border = is_border or (cue == "session" and before in "jJ")
     if cue in _NEED_BORDER and not is_border and not (word.isupper() and before.isupper()):
         return None
+    if cue == "pass" and _OF_PAM.search(left):
+        return None
+    if not word.isupper() and _MEMBER_OF.search(left):
+        return None  # a type: `AWS::ApiGateway::ApiKey`
     if cue == "pass" and word.lower() == "pass":
         return _of_pass(left, word, is_border=is_border)
     if cue in ("salt", "pk") and not word.isupper():
         return None
     if (cue == "secret" and before == ":") or (cue == "sid" and word != "sid"):
         return None  # an ARN; the name of a statement in a policy
-    if cue == "token" and _PUBLIC.search(left):
+    if cue == "token" and (_PUBLIC.search(left) or _OTHER_TOKEN.search(left)):
         return None
     is_asked = cue == "secret" and (_ASKS.search(left) or word.lower().endswith("id"))
     return "token" if is_asked else _FAMILIES[cue]
@@ -204,7 +224,7 @@ def _of_pass(left: str, word: str, *, is_border: bool) -> Family | None:
         return "token" if _OTHER_PASS.search(left) else "password"
     if word == "PASS" and left[-1:].isupper():
         return None if _OTHER_PASS.search(left) else "password"
-    if word[0] == "P" and left[-1:].islower():
+    if left[-1:].islower() and not _OTHER_PASS.search(left):
         return "password"
     return "token" if is_border else None
 

@@ -16,24 +16,31 @@ QUOTE = r"(?:\\{0,15}[\"'`]|&quot;|&#34;|&#39;|%22|%27|\\u0022)"
 SEPARATOR = lazy(
     rf"{_COLOUR}(?:\[?\])?{QUOTE}?\]?{_COLOUR}(?:"
     # `"name": "password", "value": "x"`, `name="password" value="x"`, and over two lines in YAML
-    rf"(?:(?:[ \t]{{1,4}}[a-z-]{{1,20}}=\"[^\"<>\n]{{0,60}}\"){{1,4}}[ \t]{{1,4}}value=\""
+    rf"(?:(?:[ \t]{{1,4}}[a-z-]{{1,20}}=\"[^\"<>\n]{{0,60}}\"){{0,4}}[ \t]{{1,4}}(?:value|content)=\""
     rf"|(?:\s{{0,40}},\s{{0,40}}{QUOTE}\w{{1,24}}{QUOTE}[ \t]?:[ \t]?(?:{QUOTE}[^\"\n]{{0,60}}{QUOTE}"
     rf"|\w{{1,12}})){{0,3}}"
     rf"[ \t]*,?\s{{0,40}}(?:-[ \t])?{QUOTE}?(?:[A-Za-z]{{3,16}}_?)??(?:value|Value|VALUE)"
     rf"(?:={QUOTE}?|{QUOTE}?[ \t]?[:=][ \t]?))"
+    # `apiKey: String = "x"`, `password VARCHAR DEFAULT 'x'`
+    r"|[ \t]?:[ \t]?[A-Z&][\w<>?\[\]]{0,30}[ \t]?=[ \t]?(?=\")|[ \t]+\w{2,20}(?:\(\d{1,5}\))?[ \t]+DEFAULT[ \t]+(?=')"
+    r"|[ \t]{0,4}(?:<-[ \t]{0,4}(?=[\"'])|~>[ \t])"
     # a form of several parts; a property list; a variable of Terraform; what pydantic was given
     r"|(?<=[\"'])(?:;[^\n]{0,80})?\r?\n(?:[A-Z][\w-]{1,30}:[^\n]{0,80}\r?\n)?\r?\n"
+    r"|</t[dh]>\s{0,20}(?P<data><t[dh][^<>\n]{0,60}>)"
     r"|</(?:key|name)>\s{0,40}<(?:string|value|data)>(?:\s{0,20}<string>)?"
     r"|(?<=\")[ \t]{0,4}\{[^{}]{0,240}?\bdefault[ \t]{0,8}=[ \t]{0,8}"
     r"|\n[ \t]{1,8}[^\n]{0,240}?\binput_value="
     r"|[ \t]?\.{3,80}[ \t:]{0,4}(?=[^\s.])"
-    rf"|[ \t]{{0,12}}(?P<sign>={{1,3}}>?|:=|:|：|%3[AaDd])[ \t]{{0,12}}(?:[|>][+-]?\n[ \t]{{1,40}})?"
-    rf"|(?P<comma>(?<=[\"'`]),)[ \t]{{0,40}}(?=[bBuU]?{QUOTE})"
+    rf"|[ \t]{{0,40}}(?:\([^()\n]{{1,40}}\)[ \t]{{0,4}}(?=:))?(?P<sign>={{1,3}}>?|:=|::(?="
+    rf"[\w+/=-]{{16}})|:(?!:)|：|%3[AaDd])[ \t]{{0,12}}(?:[|>][+-]?\n[ \t]{{1,40}})?"
+    rf"|(?P<comma>(?<=[\"'`]),|(?<=\w),(?=[ \t]?\"[^\"\n]{{16,200}}\"\}}))[ \t]{{0,40}}(?=[bBuU]?{QUOTE})"
     r"|[ \t]{0,60}(?P<cell>[│┃║|])[ \t]{1,60}(?=[^\s│┃║|]{3,512}[ \t]*(?:[│┃║|\r\n]|$))"
     r"|(?P<blank>[ \t]{1,60})"
     rf"){_COLOUR}"
 )
 WRAPPER = lazy(
+    # what is looked up comes first, what stands for it then
+    r"(?:[A-Za-z_$][\w.$]{0,60}(?:[(\[][^()\[\]\n]{0,80}[)\]])?[ \t](?:or|\|\||\?\?)[ \t](?=[\"']))?"
     r"(?:\[\s{0,40}(?=[\"'b]))?"
     r"(?:\{\s{0,20}[\"']?(?:[SB]|[vV]alue|stringValue|string|plaintext|_value|_text|#text)[\"']?"
     r"[ \t]{0,4}(?::|=>)[ \t]{0,4})?"

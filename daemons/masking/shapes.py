@@ -9,7 +9,7 @@ from functools import cache
 
 from daemons.masking.lazy import lazy
 from daemons.masking.marks import MASK, Span, replaced
-from daemons.masking.values import is_identifier
+from daemons.masking.values import is_identifier, looks_random
 
 # What tokens of known makers begin with, and how they go on. Prefixes alone are words: `sk-learn`, `hf_hub_download`.
 _TOKENS = (
@@ -203,6 +203,9 @@ _TOKENS = (
     r"1000\.[0-9a-f]{32}\.[0-9a-f]{32}",
     r"LS0tLS1CRUdJTi(?:BSU0Eg|BQUklW|BFQyBQ|BPUEVO|BFTkNS|BEU0Eg|BQR1AgUFJJ)[A-Za-z0-9+/]{20,}",
     r"md5[0-9a-f]{32}(?!\w)",
+    r"(?:ST|PT|TGT|PGT|PGTIOU)-\d{1,10}-[A-Za-z0-9_-]{18,}(?:-[\w.-]{1,40})?",
+    r"base64:[A-Za-z0-9+/]{42,}={0,2}",
+    r"live_\d{6,12}_[A-Za-z0-9]{20,}",
     r"[\w-]{2,2048}\.[A-Za-z0-9_-]{6}\.(?=[\w-]*[A-Z])(?=[\w-]*[a-z])[A-Za-z0-9_-]{27}(?![\w-])",
     r"eyJ[\w-]{8,}(?:\.[\w-]{6,}){1,4}\.?",
 )
@@ -251,6 +254,10 @@ def masked_shapes(text: str) -> str:
         text = replaced(text, (found.span(found.lastgroup or 0) for found in _STORED_HASH.finditer(text)))
     if len(text) >= _LINE_OF_KEY:
         text = _without_key_lines(text)
+    if "AKIA" in text or "ASIA" in text:
+        text = replaced(
+            text, (found.span("secret") for found in _BESIDE_ID.finditer(text) if looks_random(found["secret"]))
+        )
     return replaced(text, _tokens(text))
 
 
@@ -317,6 +324,12 @@ _MARKED = lazy(
 )
 _MODULE = lazy(r"[A-Za-z_]{1,40}\d{0,3}")
 _TELEGRAM = lazy(r"(?:bot)?\d{8,10}:(?P<token>[\w-]{34,36})(?![\w-])", re.ASCII)
+
+# The second half of a key of Amazon's, wherever it stands beside the first.
+_BESIDE_ID = lazy(
+    r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b[^A-Za-z0-9+/][\s\S]{0,120}?(?<![A-Za-z0-9+/_-])(?P<secret>"
+    r"[A-Za-z0-9+/]{40})(?![\w+/=-])"
+)
 
 # -- private keys -----------------------------------------------------------------------------------------------------
 

@@ -12,9 +12,12 @@ from collections.abc import Iterator
 from daemons.masking.lazy import lazy
 from daemons.masking.marks import Span
 from daemons.masking.names import Name
-from daemons.masking.values import is_identifier, is_opaque, is_told, looks_random
+from daemons.masking.values import Place, is_identifier, is_opaque, is_secret, is_told, looks_random
 
-_IS = r"(?:is|was|be|are|=|set|to|as|now|lautet|ist|est|es|è|é|är|er|jest|это|là)"
+_IS = (
+    r"(?:is|was|be|been|are|=|set|to|as|now|has|will|reset|changed|updated|assigned|REG_SZ|lautet"
+    r"|ist|est|es|è|é|är|er|jest|это|là)"
+)
 _FILLER = (
     rf"(?:{_IS}|generated|created|issued|temporary|new|your|the|a|an|root|admin|user|value|with|provided|given|received"
     r"|got|used|using|\w{1,32}@[\w.-]{1,64}|[\"'][\w.-]{1,64}[\"'])"
@@ -25,27 +28,31 @@ _SAID = lazy(rf"(?:[ \t]+{_FILLER}){{0,7}}[ \t]*(?P<sign>(?<!user):|=)?[ \t]+{_V
 # `password for bob: x`
 _SAID_OF = lazy(
     rf"[ \t]+(?:for|of|für|pour|para|von)[ \t]+(?:[^\s:=]{{1,64}}[ \t]+){{0,5}}?(?:[^\s:=]{{1,64}}"
-    rf"(?<!user)(?<!role)[:=]"
-    rf"|[^\s:=]{{1,64}}[ \t]+{_IS}(?:[ \t]+to)?[:=]?|[^\s:=]{{1,64}}[ \t]+[:=])[ \t]+{_VALUE}",
+    rf"(?<!user)(?<!role)(?::(?=[ \t]?\S)|=(?=[ \t]))"
+    rf"|[^\s:=]{{1,64}}[ \t]+{_IS}(?:[ \t]+to)?[:=]?|[^\s:=]{{1,64}}[ \t]+[:=])[ \t]*{_VALUE}",
     re.IGNORECASE,
 )
 _SAYS = lazy(r"token|jwt|keys?|secrets?(?:_id)?|credentials?|session(?:[ _-]?(?:id|key))?", re.IGNORECASE)
 _TOLD_KEY = lazy(
-    r"(?:api|access|secret|private|license|sdk|service|auth|app|deploy|encryption|signing|account"
+    r"(?:api|access|secret|private|_sec|license|sdk|service|auth|app|deploy|encryption|signing|account"
     r"|client|activation|recovery|setup"
     r"|entry|master|unseal|subscription|session|shared)[ _-]?$",
     re.IGNORECASE,
 )
 _UUID = lazy(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _END = ".,:;!?)"
-_USING = lazy(r"\b(?:using|with|the|temporary|new|initial|default|generated)[ \t]+$", re.IGNORECASE)
+_PLACE = Place(is_quoted=False, separator=":", follows="", name="", is_code=False, is_pair=False)
+_FIELD = lazy(r"(?:^|\n)[ \t]*$")
+_SAYS_SO = lazy(rf"\b{_IS}:$", re.IGNORECASE)
+_USING = lazy(r"\b(?:using|with|and|the|temporary|new|initial|default|generated)[ \t]+$", re.IGNORECASE)
 _VERSION = lazy(r"v?\d+(?:\.\d+)+[\w.-]*|\d{4}-\d\d-\d\d\S*|\d+[a-z]{1,7}")
 # The whole line is a name and a value: `bindpw x`, `SetEnv DB_PASSWORD x`.
 _DIRECTIVE = lazy(
-    r"(?:^|\n)[ \t]*(?:(?:SetEnv|setenv|env|ENV|ARG|export|set)[ \t]+\w{1,40}_|(?:bind|root|ldap"
-    r"|admin)(?=pw)|\w{0,20}[bB]ind|ppp[ \t])$"
+    r"(?:^|\n)[ \t]*(?:(?:SetEnv|setenv|env|ENV|ARG|export|set)[ \t]+\w{1,40}_|bind|root|ldap"
+    r"|admin|ppp[ \t]|\w{0,20}[bB]ind"
+    r"|(?:.*[ \t])?user[ \t]+[\w.@-]{1,40}[ \t]+(?:[a-z]+-)?)$"
 )
-_ONE_WORD = lazy(r"[ \t]{1,60}[\"']?(?P<value>[^\s\"']{4,200})[\"']?[ \t]*(?:[\r\n]|$)")
+_ONE_WORD = lazy(r"(?:[ \t]+--[a-z]{2,20})?[ \t]{1,60}[\"']?(?P<value>[^\s\"']{4,200})[\"']?[ \t]*(?:[\r\n]|$)")
 _CELLS = lazy(r"(?:[ \t]{2,60}|\t)(?P<value>[^\s\"']{6,200})[ \t]*(?:[\r\n]|$)")
 
 
@@ -66,10 +73,14 @@ def told(text: str, name: Name) -> Span | None:
 
 def _is_password(text: str, name: Name, found: re.Match[str]) -> bool:
     value = found["value"].rstrip(_END)
+    before = text[name.end : found.start("value")].rstrip(" \t\"'`(")
+    if _SAYS_SO.search(before) and is_secret(value, "password", _PLACE):
+        return True
     if not is_told(value) or _VERSION.fullmatch(value) or "(" in value:
         return False
-    is_next = not text[name.end : found.start("value")].strip(" \t\"'`(")
-    return not is_next or (is_opaque(value) and (not is_identifier(value) or bool(_USING.search(name.left))))
+    is_field = _FIELD.search(name.left) is not None and _ONE_WORD.match(text, name.end) is not None
+    is_sure = is_field or (name.called.isupper() and "_" in name.called) or _USING.search(name.left) is not None
+    return bool(before) or is_sure or (is_opaque(value) and not is_identifier(value))
 
 
 def may_be_told(text: str, name: Name) -> bool:
@@ -113,6 +124,8 @@ _CODES = (
         rf"{_NUMBER}[ \t]+(?:is|as)[ \t]+(?:your|the|ihr)[ \t][\w \t-]{{0,40}}(?:code|password|passcode|pin|otp)",
         re.IGNORECASE,
     ),
+    lazy(rf"\byour[ \t](?:[\w-]{{1,20}}[ \t])?(?:code|pin)(?:[ \t]is|:)[ \t]*{_NUMBER}", re.IGNORECASE),
+    lazy(r"\bcode:?[ \t]+(?:is[ \t]+)?(?P<value>[A-Z0-9]{4}-[A-Z0-9]{4})(?![\w-])"),
     lazy(r"\b[A-Z]-(?P<value>\d{4,8}) is your\b"),
     lazy(rf"\b(?:enter|use)[ \t]+(?:(?:this|the)[ \t]+)?(?:[\w-]{{1,20}}[ \t]+)?code:?[ \t]+{_NUMBER}", re.IGNORECASE),
     lazy(

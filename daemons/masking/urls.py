@@ -18,13 +18,25 @@ _HOOK = lazy(
     r"|[\w.-]{1,80}\.office(?:365)?\.com/webhookb?2?/(?P<teams>[\w@/-]{36,})"
     r"|hooks\.zapier\.com/hooks/catch/(?P<zapier>[\w/]{8,})"
     r"|open\.(?:feishu\.cn|larksuite\.com)/open-apis/bot/v2/hook/(?P<lark>[\w-]{16,})"
+    r"|rtmps?://[^\s\"'<>]{4,200}/(?P<stream>[\w-]{16,})(?![\w/])"
     r"|maker\.ifttt\.com/[\w/{}]{1,80}/with/key/(?P<ifttt>[\w-]{16,})"
 )
+# What gives access by being in an address: `/reset-password/x`, `/integration/x`.
+_PART = lazy(
+    r"/(?:(?:reset|forgot|verif|confirm|activat|magic|invit|unsubscribe|(?:web)?hooks?"
+    r"|integrations?|login|signin|auth|token)"
+    r"[a-z_-]{0,20})/(?P<part>[\w.~-]{20,400})(?![\w/])"
+)
+_UUID = lazy(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 # The data source names of Go, and others without a scheme before them: `user:password@host:5432`.
 _SOURCE = lazy(
-    r"(?<![\w.%:/@-])(?!mailto:)[\w.-]{1,64}:(?P<password>[^\s@:/\"'][^\s@:\"']{2,128})"
+    r"(?<![\w.%:/@-])(?!mailto:|[A-Z][a-z]+[A-Z])[\w.-]{1,64}:(?P<password>[^\s@:/\"'][^\s@:\"']{2,128})"
     r"@(?:(?:tcp|unix|cloudsql)\(|[\w.-]{1,100}:\d{2,5}(?!\w))"
 )
+
+
+# What stands for a password in examples.
+_EXAMPLES = frozenset("pass passwd password pwd your-password your_password yourpassword".split())
 
 
 def masked_urls(text: str) -> str:
@@ -41,7 +53,10 @@ def _spans(text: str) -> Iterator[Span]:
         span = _in_authority(text, *found.span("all"))
         if span:
             yield span
-    for hook in _HOOK.finditer(text) if "hook" in text or "ifttt" in text else ():
+    for part in _PART.finditer(text):
+        if looks_random(part["part"]) and not _UUID.fullmatch(part["part"]):
+            yield part.span("part")
+    for hook in _HOOK.finditer(text) if "hook" in text or "ifttt" in text or "rtmp" in text else ():
         yield hook.span(hook.lastgroup or 0)
 
 
@@ -55,7 +70,8 @@ def _in_authority(text: str, start: int, end: int) -> Span | None:
     if colon < 0:
         return (start, at) if looks_random(text[start:at]) else None
     name = (start, colon) if looks_random(text[start:colon]) and text[colon + 1 : at] in ("", "x-oauth-basic") else None
-    return name or (None if is_placeholder(text[colon + 1 : at]) else (colon + 1, at))
+    password = text[colon + 1 : at]
+    return name or (None if is_placeholder(password) or password.lower() in _EXAMPLES else (colon + 1, at))
 
 
 def _odd_password(text: str, start: int, end: int, authority_end: int) -> Span | None:
