@@ -14,6 +14,7 @@ from daemons.stop import caller, intent, windows
 from daemons.stop.bounded import Background
 from daemons.stop.evidence import Evidence
 from daemons.stop.ledger import Ledger
+from daemons.stop.looking import Looks
 from daemons.stop.windows import Ours, Windows
 from daemons.suite import Record
 
@@ -31,7 +32,6 @@ _KEPT_S, _KEPT_PART = 1.0, 0.15
 # What the caller runs under is asked last, when everything else has gone.
 _LAST_GRACE_S = 1.0
 _ROUNDS = 3
-_CHASE_S, _GLANCE_S = 0.2, 0.01
 _WAITED_S = 0.05
 
 
@@ -50,10 +50,9 @@ class Run:
         self._record: Record | None = None
         self._agents: Mapping[str, Mapping[str, Any]] = {}
         self._windows: Windows | None = None
-        self._evidence = Evidence(None, None)
+        self._evidence, self._looks = self._by(Evidence(None, None))
         self._under: int | None = None  # the topmost process of ours that we run under ourselves
         self._getting_ready: Background[None] | None = None
-        self._empty: Table | None = None  # the last look, if nobody was ours in it and nothing was done since
 
     # -- the two ways -------------------------------------------------------------------------------------------------
 
@@ -102,12 +101,12 @@ class Run:
         self._remember_intent()  # also of the agent that asks for this stop
         self._notice_caller(looked, all_of_us)
         self._restore_id()
-        held = self._hold(looked, self._evidence.without_spared(all_of_us, looked))
+        held = self._looks.hold(looked, self._evidence.without_spared(all_of_us, looked))
         for _ in range(_ROUNDS):
             self._end_processes(held, self._conf.stop_grace_s, self._deadline - self._reserve_s())
             if self._end_windows() or self._left_s() < self._reserve_s():
                 break
-            held = self._hold_new(())
+            held = self._looks.hold_new(())
         if self._under is not None:
             self._end_what_the_caller_runs_under()
         return self._publish(self._cleared(self._last_look("stopped")))
@@ -122,7 +121,7 @@ class Run:
         self._ledger.doing = "reading what runs"
         self._suite_id = suite_id = self._readable(lambda: suite.known_id(self._conf)) or self._carried_id()
         self._record = self._readable(lambda: suite.read(self._conf))
-        self._evidence = Evidence(suite_id, self._record)
+        self._evidence, self._looks = self._by(Evidence(suite_id, self._record))
         if suite_id:
             self._agents = intent.registered(self._conf)
             self._windows = Windows(self._as_started(), suite_id, self._agents)
@@ -131,6 +130,9 @@ class Run:
         if self._force:
             self._count_strangers(looked)
         return looked
+
+    def _by(self, evidence: Evidence) -> tuple[Evidence, Looks]:
+        return evidence, Looks(evidence, self._ledger, lambda: self._count_panes(0.0))
 
     def _carried_id(self) -> str | None:
         if known := suite.carried_id(self._conf, processes.table()):
@@ -170,47 +172,18 @@ class Run:
 
     def _end_processes(self, held: Iterable[Handle], grace_s: float, deadline: float) -> None:
         self._ledger.doing = "ending processes"
-        self._empty = None
+        self._looks.forget()
         first = self._evidence.supervisord_pid
         ended = processes.end(
             # supervisord first: told to end, it starts no program again that ends beside it.
             sorted(held, key=lambda handle: handle.pid != first),
             grace_s=grace_s,
             deadline_s=deadline,
-            again=self._hold_new,
+            again=self._looks.hold_new,
             wardens=[first],
             nudge=self._use_the_time,
         )
         self._ledger.ended(ended)
-
-    def _hold_new(self, held: Collection[int]) -> list[Handle]:
-        """Look again: handles on whoever is ours and not among *held*."""
-        self._count_panes(0.0)
-        before = processes.newest_pid()
-        looked = processes.table()
-        found = self._evidence(looked)
-        if fresh := {pid: why for pid, why in found.items() if pid not in held}:
-            return self._hold(looked, fresh) or self._chase(held, _CHASE_S)
-        if processes.newest_pid() == before:
-            self._empty = None if found else looked
-            return []
-        # Somebody forked meanwhile: perhaps one of ours, that is never there long enough to be seen.
-        return self._chase(held, _GLANCE_S)
-
-    def _hold(self, looked: Table, found: Mapping[int, str]) -> list[Handle]:
-        """Handles on *found*, as far as they still are what they were in *looked*."""
-        self._ledger.met(looked, found, found)
-        return processes.hold_all(found, self._evidence)
-
-    def _chase(self, held: Collection[int], within_s: float) -> list[Handle]:
-        """Stop one that had always forked on when we came to hold it, and is not among *held*."""
-        until = clock.monotonic() + within_s
-        while clock.monotonic() < until:
-            if caught := processes.freeze_newest(self._evidence, spare=held):
-                looked = processes.table([caught.pid])
-                self._ledger.met(looked, self._evidence(looked), looked)
-                return [caught]
-        return []
 
     def _use_the_time(self) -> bool:
         """All have been asked to end. Whether supervisord still has to be woken."""
@@ -245,7 +218,7 @@ class Run:
             self._ledger.window(ours.window, self._end_window(ours))
         if self._windows is None or not (ending or self._unknown()):
             return True
-        self._empty = None
+        self._looks.forget()
         self._windows.release()
         self._windows = self._windows.again()
         self._count_panes(min(windows.LOOK_TIMEOUT_S, self._left_s() - self._kept_s / 2))
@@ -276,7 +249,7 @@ class Run:
         self._farewell(self._publish(self._last_look("stopped")))
         self._under = None
         self._evidence.keep_for_later(())
-        self._end_processes(self._hold_new(()), _LAST_GRACE_S, self._deadline - self._kept_s / 2)
+        self._end_processes(self._looks.hold_new(()), _LAST_GRACE_S, self._deadline - self._kept_s / 2)
         self._end_windows()
 
     # -- the proof ----------------------------------------------------------------------------------------------------
@@ -296,8 +269,7 @@ class Run:
 
     def _last_look(self, outcome: Outcome) -> Report:
         self._ledger.doing = "looking whether all has gone"
-        looked = self._empty or processes.table()
-        left = {} if self._empty else self._evidence(looked)
+        looked, left = self._looks.last()
         return self._proof().last_look(outcome, looked, left, self._unknown())
 
     def _cleared(self, report: Report) -> Report:
