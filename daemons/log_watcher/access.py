@@ -22,7 +22,7 @@ _LEVEL = re.compile(
 _VERBS = rb"(?:GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS|CONNECT|TRACE|PROPFIND)"
 _SENT = (
     rb"\"(?:" + _VERBS + rb"|WebSocket) [^\"\n]{0,8000}\" \"?(?P<quoted>\d{3})\b",
-    rb"^\s{0,4}(?:\S{1,80} ){0,3}" + _VERBS + rb" /\S{0,2000} (?P<bare>\d{3})(?= in | - |\s+[\d.]+ ?m?s\b| \[)",
+    rb"^\s{0,4}(?:\S{1,80} {1,20}){0,4}" + _VERBS + rb" /\S{0,2000} (?P<bare>\d{3})(?= in | - |\s+[\d.]+ ?m?s\b| \[)",
     rb"\| +(?P<gin>\d{3}) +\|.{0,200}\| *" + _VERBS + rb" ",
     rb"\bCompleted (?P<rails>\d{3}) [A-Z][A-Za-z ]{1,40} in \d",
     rb"\b(?:responded|Sent) (?P<sent>\d{3}) in \d",

@@ -35,7 +35,8 @@ def _block(head: str, inside: str, last: str = r"(?!)", above: str = r"(?!)") ->
 # Not the beginning of a record with a time or a level.
 _NO_RECORD = r"(?!\[?\d{4}[-/.]\d\d|\d\d:\d\d|\[?(?:INFO|DEBUG|WARN|ERROR|TRACE|CRITICAL|FATAL)|\w{3} [ \d]\d \d\d:|\{)"
 _BLOCKS = (
-    _block(r"=(?:ERROR|CRASH|SUPERVISOR) REPORT==== ", r"[^=]"),
+    _block(r"=(?:ERROR|CRASH|SUPERVISOR) REPORT==== ", r"(?!\d{4}-\d\d-\d\d[ T])[^=]"),
+    _block(r"\*\*\* FATAL CONFIG FILE ERROR", r"\S", r"(?!Reading |>>> )"),
     _block(r"\s*│ Error: ", r"\s*[│╵]", r"\s*╵", r"\s*╷$"),
     _block(r"\s*╭(?:─)+ ?Traceback \(most recent call last\)", r"\s*[│╰]|\s*[\w.]+: |\s*\w+$", r"\s*\w[\w.]*(?:: |$)"),
     _block(
@@ -67,6 +68,11 @@ _ABOVE = re.compile(b"|".join(b"(?:%s)" % block.above.pattern for block in _BLOC
 def is_heading(line: bytes) -> bool:
     """Whether *line* begins a block: an error by its shape."""
     return _HEADS.match(line, 0, LOOK_BYTES) is not None
+
+
+def is_announced(line: bytes) -> bool:
+    """Whether *line* begins the block for whose sake Spring wrote the record above it."""
+    return line.startswith(b"APPLICATION FAILED")
 
 
 def heading(line: bytes) -> Block | None:

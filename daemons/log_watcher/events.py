@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal, NamedTuple
 
-from daemons.log_watcher import blocks, fingerprint, levels, prefixes, traces
+from daemons.log_watcher import blocks, fingerprint, levels, prefixes, traces, words
 from daemons.log_watcher.known import Known
 from daemons.log_watcher.patterns import Judgement, Patterns, Why
 from daemons.log_watcher.record import FOREIGN_BEFORE, Record
@@ -275,6 +275,10 @@ def _preamble(window: bytes, found: _Found, *, floor: int) -> bytes:
     prefix, line = prefixes.split(found.line)
     if whose == prefix and (blocks.is_frame(above, line) or traces.is_above(above, line)):
         return window[start : found.start]
+    if whose == prefix and found.judgement.why == "trace" and traces.is_below_record(line) and _warns(above):
+        start_above = _line_above(window, floor, start)
+        is_two = traces.is_above(prefixes.split(window[start_above:start].rstrip(b"\r\n"))[1], above)
+        return window[start_above if is_two else start : found.start]
     head = found.judgement.head
     if head.starts_record and head.is_timed and prefix is None:
         return b""
@@ -286,7 +290,15 @@ def _held_preamble(window: bytes, floor: int, end: int) -> int:
     """Where the window's last lines look like what stands above a trace; *end* when they don't."""
     start = _line_above(window, floor, end)
     above = prefixes.split(window[start:end].rstrip(b"\r\n"))[1]
+    if _warns(above):
+        higher = _line_above(window, floor, start)
+        return higher if traces.may_be_above(prefixes.split(window[higher:start].rstrip(b"\r\n"))[1]) else start
     return start if blocks.may_be_frame(above) or traces.may_be_above(above) else _preamble_start(window, floor, end)
+
+
+def _warns(line: bytes) -> bool:
+    """Whether *line* is a record with the level WARNING: a trace below it is what it warns of."""
+    return b"W" in line[:80].upper() and levels.read(line).level == words.WARNING
 
 
 def _line_above(window: bytes, floor: int, position: int) -> int:

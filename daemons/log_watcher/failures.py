@@ -110,7 +110,7 @@ LEADS = (
 _FAILURE_ANYWHERE = re.compile("|".join((*_ANYWHERE, *_SAID)).encode())
 _REMARK = re.compile(rb"\s{0,8}# ")
 _SUCCESS = re.compile(
-    rb"\s*(?:not )?ok \d+\b.{0,300}# *(?i:todo|skip)|\s*ok \d+\b"
+    rb"\s+(?:warnings\.)?warn\(|\s*(?:not )?ok \d+\b.{0,300}# *(?i:todo|skip)|\s*ok \d+\b"
     rb"|\s*(?:\xe2\x9c\x94|\xe2\x9c\x93|\[x\]) |(?:\s*--- )?PASS\b|.{1,300} (?:\.\.\. ok|PASSED(?: +\[ *\d+%\])?)$"
     rb"|==\d+== ERROR SUMMARY: 0 |\S{1,4} \d+ problems? \(0 errors|(?:ok|changed|skipping): \["
 )

@@ -63,7 +63,7 @@ SURELY_STARTS = re.compile(
 # One step over the header. The order counts: a time would also be a name.
 _STEP = re.compile(
     rb"\s*(?:"
-    rb"(?P<time>" + _TIME + rb"|" + _CLOCK + rb"|\d{10}(?:\.\d+|\d{3}|\d{6}|\d{9})?)(?=[\s\]|,:-]|$)[:,]?"
+    rb"(?P<time>" + _TIME + rb"|" + _CLOCK + rb"|\d{10}(?:\.\d+|\d{3}|\d{6}|\d{9})?)(?=[\s\]|,:;-]|$)[:,;]?"
     rb"|(?P<bracket>[\[(<][^\])>\n]{0,120}[\])>]|\{[\w.:/-]{1,80}\}):?"
     rb"|(?P<level>(?i:" + _ALL + rb"))(?:\[[\w|:.-]+\]|\(\d+\))?(?P<colon>:?)(?=[\s:|\])/,;]|-\s|$)"
     rb"|npm\ (?P<of_npm>warn|WARN|notice|info|http|verb|sill)(?=\s)|(?P<of_apt>[WN]):(?=\ )"
@@ -124,6 +124,11 @@ _SET_IN = re.compile(rb"\s{1,4}(?:\x1b\[[\d;]*m)*\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d
 _WARNING = re.compile(
     rb"(?!.{0,60}UnhandledPromise)(?:\S{1,200}:\d+: |\(node:\d+\) (?:\[\w+\] )?)?(?:\w+\.)*[A-Z]\w*Warning: "
 )
+# Windows' events as a table, and those of Kubernetes.
+_EVENTS = re.compile(
+    rb"(?P<of_windows>Error|Critical|Warning|Information|Verbose),(?=\d)"
+    rb"|(?:\d+[smhd]){1,2}(?: \(x\d+ over \S+\))?\s+(?P<of_kubernetes>Normal|Warning)\s"
+)
 _LAMBDA = re.compile(rb"(?:START|END|REPORT|INIT_START) (?:RequestId: |Runtime)")
 _RUNTIME = re.compile(rb"\d{4}-\d\d-\d\dT\S{8,30} std(?:out|err) [FP] ")
 
@@ -182,6 +187,9 @@ def _header(start: bytes) -> tuple[Head, int]:
     warning = _WARNING.match(start)
     if warning:
         return Head(WARNING, starts_record=True), warning.end()
+    event = _EVENTS.match(start)
+    if event:
+        return Head(LEVELS.get((event["of_windows"] or event["of_kubernetes"]).lower(), INFO), True), event.end()
     if _LAMBDA.match(start):
         return Head(INFO, starts_record=True), 0
     walk = _Walk(start, 0, timed=False)

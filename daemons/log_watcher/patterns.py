@@ -33,6 +33,8 @@ _NAME_GOES_ON = re.compile(rb"-\w")
 _IS_ZERO = re.compile(rb"[\"']?\s{0,3}[=:]\s{0,3}0\b(?![.,]\d)")
 # Lines that tell of our own alerts, in the mailbox or in the log of whoever reads it: reporting them would never end.
 _OWN = re.compile(rb"system:log-watcher ->|/attachments/log-alert-\d{6}|\"daemon\": ?\"log_watcher\"")
+# How a level must stand in a line that is set in: behind a time, in brackets, before a colon or in a column.
+_SAYS_LEVEL = re.compile(rb"[\[<\d]|[A-Za-z]{3,8}(?: {2,}|: *\D|\s?[|\[\]])")
 _SUBJECT = b"[LOG ALERT] "
 
 
@@ -113,7 +115,7 @@ class Patterns:
         """Whether a line that is set in, so a part of what stands above it, is an error all the same."""
         stripped = bare.lstrip()
         level = levels.read(stripped).level
-        told = level >= words.ERROR if level is not None else failures.is_result(bare)
+        told = level >= words.ERROR if level is not None and _SAYS_LEVEL.match(stripped) else failures.is_result(bare)
         return "pattern" if (told and not self._ignored(line)) or self._found(line, self._own_errors) else ""
 
     def _inside(self, line: bytes, head: Head) -> Why:

@@ -32,6 +32,12 @@ FOREIGN_BEFORE = 3
 _POSTGRES = re.compile(rb"[\s\]:@](?:ERROR|FATAL|PANIC):  ")
 _POSTGRES_MORE = re.compile(rb"[\s\]:@](?:DETAIL|HINT|CONTEXT|STATEMENT|QUERY|LOCATION):  ")
 
+# ESLint's next finding.
+_LINT = re.compile(rb"\s+\d+:\d+ +(?:error|warning)\s")
+# What compilers quote of the source below an error: TypeScript's `12   f("x");`.
+_BY_COMPILER = re.compile(rb"error TS\d+: ")
+_QUOTED_SOURCE = re.compile(rb"\d+ {1,8}\S")
+
 
 class Record:
     """The lines of one event so far. `take` each following line until it is `closed`."""
@@ -50,7 +56,7 @@ class Record:
         self._left_out = 0
         self._bytes = len(line)
         self._count = 1
-        self._blanks = 0
+        self._blanks: list[bytes] = []  # the lines without text since the last one that was taken
         self._foreign = self._foreign_in_a_row = 0
         head = judgement.head
         # A record that may go on below: not a JSON object, not a line of an access log.
@@ -59,6 +65,7 @@ class Record:
         self._takes_any = self._structured and (head.is_timed or bool(above))
         # A trace may follow behind lines of others.
         self._announces = may_announce and self._structured and judgement.why == "level"
+        self._is_compilers = _BY_COMPILER.search(line) is not None
         self._statement = _POSTGRES.search(line) is not None
         # Frames, or a trace's head, have been seen.
         self._in_trace = any(traces.is_preamble(prefixes.split(one)[1]) for one in above)
@@ -70,8 +77,11 @@ class Record:
         self._plain_allowed = 0  # so many lines without any shape belong here, also after a blank one
         self._led = False  # those follow a lead, without a blank line between them
         self._plain = 0  # so many of them in a row have been taken
+        self._was_set_in = False  # a line that is set in has been taken, which is no frame
         self._in_message = False  # the last line was part of a message, not of the code's way there
-        self._note(bare, traces.shape(bare))
+        shape = traces.shape(bare)
+        self._note(bare, "lead" if traces.announces(bare) else shape)
+        self._awaits_frames = self._prefix is not None and shape == "exception"
 
     @property
     def lines(self) -> tuple[bytes, ...]:
@@ -115,7 +125,7 @@ class Record:
         elif prefix != self._prefix or self._is_record_of_its_own(bare, shape):
             self._other(patterns.judge_following(line))
         elif shape == "blank":
-            self._blanks += 1
+            self._blanks.append(b"" if self._prefix is None else line)
             if self._led and self._count > 1:
                 self._plain_allowed = 0
         elif self._belongs(bare, shape, patterns):
@@ -142,7 +152,7 @@ class Record:
             return True
         if shape == "indented" and (not self._foreign or self._python_frames):
             return not self._is_set_in_by_chance(line, patterns)
-        if self._takes_any and self._count <= 3 and blocks.is_heading(line):
+        if self._takes_any and self._count <= 3 and blocks.is_announced(line):
             self._block = blocks.heading(line)
             return True
         judgement = patterns.judge_following(line)
@@ -162,17 +172,24 @@ class Record:
         if shape == "chain" and (self._in_trace or self._exception):
             return True
         if not self._foreign:
-            # the parts of an exception group; what PostgreSQL says of an error
-            in_group = shape == "head" and line[:1] in (b" ", b"|")
-            return in_group or (self._statement and _POSTGRES_MORE.search(line) is not None)
+            return self._goes_on(line, shape)
         if self._announces and self._count == 1 and traces.opens_python_frames(line):
             return True
         return self._goes_on_behind_others(line, shape)
 
+    def _goes_on(self, line: bytes, shape: Shape) -> bool:
+        """Whether *line*, with no line of others above it, is the part of an exception group, or more of the same."""
+        if shape == "head" and line[:1] in (b" ", b"|"):
+            return True
+        if self._statement and _POSTGRES_MORE.search(line):
+            return True
+        return self._is_compilers and _QUOTED_SOURCE.match(line) is not None
+
     def _is_set_in_by_chance(self, line: bytes, patterns: Patterns) -> bool:
         """Whether a line that is set in is a record all the same: some write all theirs so. Closes if it is."""
-        by_chance = line[:1] == b" " != line[1:2] and (self._in_trace or bool(patterns.judge(line).why))
-        self.closed = by_chance or levels.is_record_set_in(line)
+        is_next = line[:1] == b" " != line[1:2] and not (self._chained or traces.is_piece(line) or traces.is_tail(line))
+        is_next = is_next and (self._in_trace or bool(patterns.judge(line).why))
+        self.closed = is_next or levels.is_record_set_in(line) or _LINT.match(line) is not None
         return self.closed
 
     def _goes_on_behind_others(self, line: bytes, shape: Shape) -> bool:
@@ -204,7 +221,7 @@ class Record:
             return True
         # A message goes on over lines of any look; after a blank line or a frame, those are somebody else's.
         goes_on = self._in_trace and self._in_message and not self._blanks and self._plain < PLAIN_LINES
-        return (self._takes_any or goes_on) and not judgement.why
+        return ((self._takes_any and not self._was_set_in) or goes_on) and not judgement.why
 
     def _leads_to(self, line: bytes) -> bool:
         """Whether an exception below this record is the one that it is about."""
@@ -214,9 +231,9 @@ class Record:
         return self._structured and bool(said) and said in self._first[-1]
 
     def _keep(self, line: bytes, bare: bytes, shape: Shape) -> None:
-        for _ in range(self._blanks):
-            self._append(b"")
-        self._blanks = self._foreign_in_a_row = 0
+        for blank in self._blanks:
+            self._append(blank)
+        self._blanks, self._foreign_in_a_row = [], 0
         self._append(line)
         self._note(bare, shape)
 
@@ -235,6 +252,9 @@ class Record:
         """Remember what *line* means for the lines after it."""
         ended_frames = self._python_frames and (
             shape not in ("frame", "indented", "head") or traces.names_group_member(line) or traces.ends_ruby(line)
+        )
+        self._was_set_in = self._was_set_in or (
+            shape == "indented" and not self._in_trace and not traces.is_piece(line)
         )
         self._plain_allowed = max(0, self._plain_allowed - 1)
         self._plain = self._plain + 1 if shape == "plain" else 0
@@ -266,4 +286,6 @@ def _of_one(lines: list[bytes], prefix: prefixes.Prefix | None, patterns: Patter
     first, *others = lines
     if prefix is not None:
         return [first, *(line for line in others if prefixes.split(line)[0] == prefix)]
+    if traces.is_above(first, others[0] if others else b""):
+        return lines
     return [first, *(line for line in others if not patterns.judge_following(line).head.starts_record)]

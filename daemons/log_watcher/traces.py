@@ -22,7 +22,8 @@ Shape = Literal["head", "exception", "lead", "frame", "chain", "note", "indented
 _NAME = rb"(?!NoError|OnError|IsError|HasError)(?:[A-Za-z_$][\w$]*(?:\.|::|\$|\\))*(?:[A-Z_][\w$]*)?(?:Error|Exception)"
 _EXCEPTION = re.compile(
     rb"\[?(?:Uncaught |Unhandled )?(?P<type>" + _NAME + rb")(?: \[\w+\])?"
-    rb"(?:: |:?\]?(?: \{)?$| \(.{0,390}\):$)|\*\* \((?P<elixir>[A-Z][\w.]*|exit|throw|EXIT[^)]{0,80})\) "
+    rb"(?:: |:?\]?(?: \{)?$| \((?=[A-Z]\w*::).{0,390}$| \(.{0,390}\):$)|\*\* \((?P<elixir>[A-Z][\w.]*|exit|throw"
+    rb"|EXIT[^)]{0,80})\) "
 )
 _RUBY = re.compile(rb"\S{1,200}:\d+:in ['`][^'`]{1,200}': .{0,500}\((?:\w+::)*\w+(?:Error|Exception)\)$")
 _HEAD = re.compile(
@@ -37,7 +38,7 @@ _HEAD = re.compile(
     rb"|(?:double free or corruption|corrupted (?:size|double)|(?:free|malloc|realloc|munmap_chunk)\(\): [a-z])"
     rb"|[^:]{1,80}:(?: ?\S{1,80}:\d+: .{1,200}:)? [Aa]ssertion [`'\"].{1,300}' failed\.?$|[Aa]ssertion failed: "
     rb"|memory allocation of \d+ bytes failed|thread \d+ panic: |(?:\S{0,40}/)?lua[\w.]*: \S+:\d+: "
-    rb"|\[ERROR:flutter/|E/AndroidRuntime.{0,20}: FATAL EXCEPTION"
+    rb"|Process terminated\. Assertion|\[ERROR:flutter/|E/AndroidRuntime.{0,20}: FATAL EXCEPTION"
     rb"|" + _RUBY.pattern
 )
 _LEAD = re.compile(
@@ -46,7 +47,8 @@ _LEAD = re.compile(
     rb"|Unhandled exception:$"
     rb"|#<Thread:.{1,200}> terminated with exception|bundler: failed to load command|== Compilation error in file "
     rb"|thread '[^']*' has overflowed its stack|Error occurred during initialization of (?:VM|boot)|Execution error \("
-    rb"|AH00526: |ERROR in \.{0,2}/|error during build:|error - \./|--- Logging error ---$"
+    rb"|AH00526: |ERROR in \.{0,2}/|error during build:|Module build failed|\s\xe2\xa8\xaf \S{1,200} \(\d+:\d+\) @ "
+    rb"|error - \./|--- Logging error ---$"
 )
 # Where Java's own logging has the time: above the line with the level.
 _TIME_ABOVE = re.compile(
@@ -61,7 +63,7 @@ _FRAME = re.compile(
     rb"(?:[ |]*(?:  )|> )File \"[^\"]+\", line \d+|(?:Current thread|Thread) 0x[0-9a-f]+ "
     rb"|\s*>? *\d+ ?[|\xe2]|stack traceback:$|Stacktrace:$|Stack trace:$|Call stack:$|Thrown at:$|Stack backtrace:$"
     rb"|\S{1,200}(?: \([\d.]+\) \S{1,200})?:\d+:in [`'](?![^`']{1,200}': .{0,300}\(\w+\)$)"
-    rb"|  thrown in |Calls: |Execution halted|\s+@ +0x|Last message(?: \(|:)|\*\*\* Check failure stack trace"
+    rb"|  thrown in |State: |Calls: |Execution halted|\s+@ +0x|Last message(?: \(|:)|\*\*\* Check failure stack trace"
     rb"|\s+at \S"
     rb"|\s+\.\.\. \d+ (?:more|common frames)"
     rb"|goroutine \d+ \[|created by \S|\[signal SIG"
@@ -81,7 +83,10 @@ _NOTE = re.compile(
     rb"|HINT|CONTEXT):  |operable program or"
     rb"|exit status \d+$|note: |[}\])]+;?$|  what\(\):|Aborted|\+-+|\(core dumped\)"
 )
-_TAIL = re.compile(rb"BEGIN failed--|Aborted|operable program or|Execution halted|note: |See \"systemctl")
+_TAIL = re.compile(
+    rb"BEGIN failed--|Aborted|operable program or|Execution halted|note: |See [\"']systemctl|compilation terminated"
+    rb"| @ \./|digest: |\):$"
+)
 _NPM = re.compile(rb"npm (?:ERR!|error)(?: |$)")
 
 
@@ -106,7 +111,7 @@ def shape(line: bytes) -> Shape:
         return "indented"
     if _EXCEPTION.match(line):
         return "exception"
-    return "note" if _NOTE.match(line) else "plain"
+    return "note" if _NOTE.match(line) or _TAIL.match(line) else "plain"
 
 
 def is_head(line: bytes) -> bool:
@@ -166,6 +171,16 @@ def is_above(above: bytes, line: bytes) -> bool:
     return bool(_LEVEL_ALONE.match(line) and _TIME_ABOVE.match(above))
 
 
+def announces(line: bytes) -> bool:
+    """Whether *line*, a record, says that a trace follows below one more line."""
+    return b" exception was never retrieved" in line[-60:]
+
+
+def is_below_record(line: bytes) -> bool:
+    """Whether *line* begins a trace as loggers print it below a record: Python's, or Java's."""
+    return opens_python_frames(line) or is_java(line)
+
+
 def may_be_above(line: bytes) -> bool:
     return bool(_TIME_ABOVE.match(line))
 
@@ -182,7 +197,7 @@ def is_go_call(line: bytes) -> bool:
 _PIECE = re.compile(
     rb"\t\S{1,300}:\d+(?: \+0x[0-9a-f]+)?$|goroutine \d+ |created by \S"
     rb"|  +(?:errno|code|syscall|path|address|port|cause|requireStack|generatedMessage|actual|expected|operator)\W"
-    rb"|  +(?:left|right): |    at |  \[?(?:errors|cause)\]?: | {4,}\w*Error: | +\],?$|[}\])]+,?;?$|Node\.js v\d"
+    rb"| +(?:left|right): |    at |  \[?(?:errors|cause)\]?: | {4,}\w*Error: | +\],?$|[}\])]+,?;?$|Node\.js v\d"
     rb"|Require stack:|- /\S+$"
     rb"|exit status \d+$|note: |\s+\.\.\. \d+ |assertion [`']left"
 )
