@@ -46,6 +46,7 @@ WRITTEN = {
     "written_1.jsonl": "99.33 % / 2.06 %",
     "written_2.jsonl": "94.33 % / 1.76 %",
     "written_3.jsonl": "97.53 % / 1.44 %",
+    "written_4.jsonl": "95.95 % / 1.25 %",
 }
 
 

@@ -10,6 +10,7 @@
     notations  ... in any of the notations that a name and a value stand in
     told       ... or in a sentence: `the password for bob is x`, `your code is 123456`
     tables     columns below such a name
+    margins    what loggers put before every line, set aside
     values     ... unless the value says that it is none: null, a word of prose, a path, a variable's name
 
 The names stay, the values go: a reader sees that there was a password, and none of its letters. All of it takes time in
@@ -18,6 +19,7 @@ proportion to the text's length: cues are looked for as plain substrings, and wh
 
 from daemons.masking.commands import holds_command, masked_commands
 from daemons.masking.documents import masked_documents
+from daemons.masking.margins import without_margins
 from daemons.masking.marks import MASK
 from daemons.masking.named import holds_name, masked_names
 from daemons.masking.shapes import masked_shapes
@@ -30,11 +32,15 @@ __all__ = ["MASK", "has_cue", "mask"]
 def mask(text: str) -> str:
     """*text* with keys, tokens and passwords replaced by `[masked]`; names of keys and users stay. Twice is once."""
     for _ in range(_PASSES):
-        masked = masked_tables(masked_names(masked_documents(masked_commands(masked_urls(masked_shapes(text))))))
+        masked = _masked(without_margins(text, _masked) if "\n" in text else text)
         if masked == text:
             break
         text = masked
     return text
+
+
+def _masked(text: str) -> str:
+    return masked_tables(masked_names(masked_documents(masked_commands(masked_urls(masked_shapes(text))))))
 
 
 # A mask may stand where a sign kept a name and its value apart: then there is something for a second look, or a third.

@@ -49,6 +49,8 @@ _IS = (
     r"[\"']?\]?[ \t]*(?:=>|[:=,])[ \t]*"
     r"(?:\"(?P<quoted>[^\"\n]{8,200})\"|'(?P<single>[^'\n]{8,200})'|(?P<likely>[^\s\"']{16,200}))"
 )
+# What a command is given by another; traced, each has a line of its own.
+_PIPE = r"(?:\||\r?\n\+{1,4})"
 # A new password is said twice.
 _SAYING = r"(?:echo|printf)[ \t]+(?:-\w+[ \t]+)?"
 _SAID = r"[^\s\"'\\]{4,100}"
@@ -157,7 +159,7 @@ _COMMANDS = (
     ("<<<", rf"--(?:with-token|password-stdin|token-stdin)[ \t]*<<<[ \t]*{_WORD}"),
     (
         "with-token",
-        rf"(?:echo|printf)[ \t]+(?:-\w[ \t]+|[\"']?%s[\"']?[ \t]+)?{_WORD}[ \t]*\|[^\n|]{{1,160}}--with-token",
+        rf"(?:echo|printf)[ \t]+(?:-\w[ \t]+|[\"']?%s[\"']?[ \t]+)?{_WORD}[ \t]*{_PIPE}[^\n|]{{1,160}}--with-token",
     ),
     ("authtoken", rf"\b(?:add-)?authtoken{_GAP}{_LIKELY}"),
     (" auth ", rf"\b(?:snyk|doctl|cf|deployctl|codecov|fossa){_GAP}auth{_GAP}(?:[\w.@+-]{{1,60}}{_GAP})?{_LIKELY}"),
@@ -215,7 +217,7 @@ _COMMANDS = (
         "snmp",
         rf"\bsnmp[a-z]{{2,10}}\b{_OPTIONS}[\s\"']-X{_GAP}?{_WORD}",
     ),
-    ("snmp", rf"\bsnmp[a-z]{{2,10}}\b{_MORE}[\s\"']-c{_GAP}?{_LIKELY}"),
+    ("snmp", rf"\bsnmp[a-z]{{2,10}}\b{_MORE}[\s\"']-c{_GAP}?{_CHOSEN}"),
     ("community", rf"\br[ow]community6?[ \t]+{_LIKELY}"),
     ("createUser", rf"\bcreateUser[ \t]+\S{{1,64}}[ \t]+(?:MD5|SHA(?:-?\d{{3}})?)[ \t]+{_WORD}"),
     (
@@ -229,12 +231,15 @@ _COMMANDS = (
     ("nmcli", rf"nmcli\b{_MORE}[ \t](?:password|psk){_GAP}{_WORD}"),
     (
         "chpasswd",
-        r"echo[ \t]+(?:-\w[ \t]+)?[\"']?[\w.-]{1,32}:(?P<bare>[^\s\"']{3,200})[\"']?[ \t]*\|[^\n|]{0,20}chpasswd",
+        (
+            rf"echo[ \t]+(?:-\w[ \t]+)?[\"']?[\w.-]{{1,32}}:(?P<bare>[^\s\"']{{3,200}})[\"']?[ \t]*{_PIPE}"
+            rf"[^\n|]{{0,20}}chpasswd"
+        ),
     ),
-    ("sudo", rf"echo[ \t]+(?:-\w[ \t]+)?{_WORD}[ \t]*\|[ \t]*sudo[ \t]+(?:-\w+[ \t]+){{0,3}}-\w*S"),
+    ("sudo", rf"echo[ \t]+(?:-\w[ \t]+)?{_WORD}[ \t]*{_PIPE}[ \t]*sudo[ \t]+(?:-\w+[ \t]+){{0,3}}-\w*S"),
     (
         "word-stdin",
-        rf"(?:echo|printf)[ \t]+(?:-\w[ \t]+|[\"']?%s[\"']?[ \t]+)?{_WORD}[ \t]*\|[^\n|]{{1,160}}--password-stdin",
+        rf"(?:echo|printf)[ \t]+(?:-\w[ \t]+|[\"']?%s[\"']?[ \t]+)?{_WORD}[ \t]*{_PIPE}[^\n|]{{1,160}}--password-stdin",
     ),
     ("7z", rf"\b7z[ar]?{_GAP}{_MORE}[\s\"']-p(?=[^\s\"'])(?P<bare>[^\s\"']{{1,200}})"),
     ('"AUTH"', r"\"AUTH\"(?: \"[^\"\n]{1,64}\")? \"(?P<quoted>[^\"\n]{1,200})\""),
@@ -259,7 +264,7 @@ _COMMANDS = (
         rf"(?i:API|access|secret|recovery|license|enrollment|activation|master|unseal) key[^\n:]{{0,80}}:{_NEXT_LINE}",
     ),
     ("New value", r"assword[^\n]{0,100}\r?\nNew value:[ \t]*(?P<bare>\S{4,200})"),
-    ("PASSWORD ", r"^PASSWORD \w{1,40} = (?P<chosen>\S{8,200})$"),
+    ("PASSWORD ", r"(?:^|[ \t])PASSWORD \w{1,40} = (?P<chosen>\S{8,200})$"),
     ("_SALT", rf"\b(?:AUTH|LOGGED_IN|NONCE)_SALT{_IS}"),
     ("_KEY", rf"\b(?:LOGGED_IN|NONCE)_KEY{_IS}"),
     ("hash_salt", rf"\bhash_salt{_IS}"),

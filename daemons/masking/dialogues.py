@@ -29,6 +29,13 @@ _BOTH_CUES = ("/pa", "/pw", "/Pa", "/PA", "/PW", "/ P", "/ p")
 _KEYLOG = r"[0-9a-f]{64}[ \t](?P<bare>[0-9a-f]{64,})"
 # What a command that makes a secret, or decodes one, prints.
 _PRINTS = r"[^\n]{0,60}\r?\n(?P<chosen>[^\s\"']{8,2000})(?=[ \t]*(?:[\r\n]|$))"
+# Commands that show a secret, behind a prompt.
+_ASKING = (" get", " show ", " read ", " access ", " lookup ", " output ", ":get ", "-password ")
+_ASKS = (
+    r"(?m:^)[^\n$#%>]{0,60}[$#%>+][ \t][^\n]{1,60}?[ \t:-](?:get|get-secret-value|get-parameter"
+    r"|show|read|access|lookup|output|print"
+    r"|find-generic-password)\b[^\n]{0,120}?(?i:pass|secret|token|key|cred)"
+)
 DIALOGUES = (
     ("PASS ", rf"{_SURE}PASS[ \t]+{_ANY}{_LINE_END}"),
     ("PASS ", rf"^USER[ \t]+\S{{1,100}}[ \t]*\r?\n(?:[^\n]{{0,200}}\n){{0,3}}?PASS[ \t]+{_ANY}{_LINE_END}"),
@@ -48,7 +55,7 @@ DIALOGUES = (
     (
         "334 ",
         (
-            rf"334[ \t]+[A-Za-z0-9+/]{{8,}}={{0,2}}[ \t]*\r?\n(?:[^\s\w]{{0,4}}[ \t]?[CS]?[:>][ \t]?)?"
+            rf"334(?:[ \t]+[A-Za-z0-9+/]{{8,}}={{0,2}})?[ \t]*\r?\n(?:[^\s\w]{{0,4}}[ \t]?[CS]?[:>][ \t]?)?"
             rf"(?P<bare>[A-Za-z0-9+/]{{4,}}={{0,2}}){_LINE_END}"
         ),
     ),
@@ -115,6 +122,7 @@ DIALOGUES = (
     (" on ", r"\buser[ \t]+\S{1,64}[ \t]+on[ \t]+(?:\S{1,40}[ \t]+){0,6}?>(?P<bare>\S{1,200})"),
     ("_RANDOM ", rf"\bCLIENT_RANDOM[ \t]{_KEYLOG}"),
     ("_SECRET", rf"\b(?:CLIENT|SERVER|EXPORTER|EARLY)_[A-Z_]{{0,40}}SECRET(?:_0)?[ \t]{_KEYLOG}"),
+    *((cue, rf"{_ASKS}{_PRINTS}") for cue in _ASKING),
     ("genkey", rf"genkey{_PRINTS}"),
     ("genpsk", rf"genpsk{_PRINTS}"),
     ("rand ", rf"\brand[ \t]+-(?:hex|base64)[ \t]+\d{{1,4}}{_PRINTS}"),
@@ -126,5 +134,6 @@ DIALOGUES = (
     ("d-i ", r"\bd-i[ \t]+\S{0,60}passw\S{0,40}[ \t]+(?:password|string)[ \t]+(?P<bare>\S{3,200})"),
     ("Key Content", r"\bKey Content[ \t]*:[ \t]*(?P<bare>\S{3,100})"),
     ("WIFI:", r"\bWIFI:[^\n]{0,100}?;P:(?P<bare>[^;\n]{3,100})"),
+    ("oneycomb-", r"(?i:x-honeycomb-team)[\"']?[ \t]*[:=][ \t]*[\"']?(?P<bare>[^\s\"',]{8,100})"),
     ("::add-mask::", r"::add-mask::(?P<bare>\S{4,400})"),
 )

@@ -34,7 +34,8 @@ _ATTRIBUTE_OPENS = lazy(r"<[\w:.-]{1,40}[ \t][^<>\n]{0,80}\b(?:name|key|id|field
 _ATTRIBUTE_ENDS = lazy(r"[\"'][^<>\n]{0,120}(?<!/)>(?:<value>|<string>)?(?=[^\s<]|<!)")
 # `"value": "x", "name": "password"`
 _VALUE_BEFORE = lazy(
-    r"value[\"']?[ \t]?[:=][ \t]?[\"'](?P<value>[^\"'\n]{3,200})[\"'],\s{0,40}[\"']?(?:name|key)[\"']?[ \t]?[:=][ \t]?"
+    r"value[\"']?[ \t]?[:=][ \t]?[\"'](?P<value>[^\"'\n]{3,200})[\"'](?:,|\s{1,8}where)\s{0,40}"
+    r"[\"']?(?:name|key|setting)[\"']?[ \t]?[:=][ \t]?"
     r"[\"'][\w./-]{0,60}$",
     re.IGNORECASE,
 )
@@ -58,12 +59,14 @@ _WORD_OF_LIST = lazy(r"([\"'])[a-z]{2,20}\1(?![)\]])")
 _FIRST_OF_PAIR = lazy(rf"[(\[][ \t]*[bu]?{QUOTE}[\w.-]{{0,36}}$")
 _RESOURCE = lazy(r"\b(?:resource|data|ephemeral) \"[\w-]{0,38}$")
 # The row of a table up to a name in it; what stands behind others' `|` is a command.
-_ROW = lazy(r"(?:.*\n)?[ \t]*(?:\|.*\|?)?[ \t]*\w*", re.DOTALL)
+_ROW = lazy(r"(?:.*\n)?(?:.*[:\]][ \t])?[ \t]*(?:\|.*\|?)?[ \t]*\w*", re.DOTALL)
 # Of `{Port:5432 User: Password: Mode:x}` a field without a value, and the next one.
 _FIELDS_BEFORE = lazy(r"(?:[{\[]|[{\[ ][A-Za-z]\w*:[^\s:]* )\w*$")
 _NEXT_FIELD = lazy(r"[A-Za-z]+:")
 # `session:…`, what a cache calls one.
-_ID_OF_ONE = lazy(r"(?<=:)[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}(?![\w-])")
+_KEY_OF_ONE = lazy(
+    r"(?<=:)(?:[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}(?![\w-])|[a-z][a-z_-]{1,30}:|\d{1,12}(?![\w.-]))"
+)
 _GROUPS = lazy(r"[A-Za-z0-9]{4,8}(?:-[A-Za-z0-9]{4,8}){1,4}")
 _SETTING_BEGINS = lazy(r"[ \t|>]*(?:-[ \t])?[\w.\"'-]*")
 _SETTING_ENDS = lazy(r"[\"']?[ \t]*(?:[\r\n]|$)")
@@ -90,6 +93,7 @@ _HEADERS = {
     "basic ": lazy(r"basic[ \t]+(?P<value>[A-Za-z0-9+/_-]{8,}={0,2})(?![A-Za-z0-9])", re.IGNORECASE),
 }
 _COOKIE = lazy(r"[\w.%-]{1,80}=(?P<value>[^;,\s\"'\\]{6,4096})")
+_COOKIE_OF_JSON = lazy(r"[\"'][\w.%-]{1,80}[\"']\s?:\s?[\"'](?P<value>[^\"'\n]{6,4096})")
 _COOKIE_ATTRIBUTES = lazy(r"(?:path|domain|expires|max-age|samesite|version|lang|theme|locale)=", re.IGNORECASE)
 _QUERY = lazy(r"[?&](?:key|code|auth|hash|t|k|s|access)=(?P<value>[A-Za-z0-9._~%+/=-]{16,2048})")
 _INPUT = lazy(r"<input\b[^<>]{0,300}?\bvalue=[\"'](?P<value>[^\"'<>\n]{3,200})[\"'][^<>]{0,300}>", re.IGNORECASE)
@@ -189,7 +193,7 @@ def _behind_sign(text: str, name: Name, separator: re.Match[str]) -> Iterator[Sp
         yield from cookies
     elif text.startswith(("\n", "\r"), position):
         yield from _below(text, name, position)
-    elif sign != ":" or not _ID_OF_ONE.match(text, position):
+    elif sign != ":" or name.family not in ("token", "key") or not _KEY_OF_ONE.match(text, position):
         yield from _judged(text, name, position, sign)
 
 
@@ -257,7 +261,11 @@ def _judged(text: str, name: Name, position: int, sign: str) -> Iterator[Span]:
     for _ in range(_MEMBERS):
         start, end, is_quoted = _value_at(text, name, position, sign)
         if start >= end:
-            return
+            after = NEXT_OF_CHANGE.match(text, end) if is_quoted else None
+            if not after:
+                return
+            position = after.end()
+            continue
         place = _place(text, name, end, sign, is_quoted=is_quoted)
         if is_secret(text[start:end], name.family, place):
             yield start, end
@@ -282,15 +290,20 @@ def _value_at(text: str, name: Name, position: int, sign: str) -> tuple[int, int
 def _place(text: str, name: Name, end: int, sign: str, *, is_quoted: bool) -> Place:
     is_last = text[end + 1 : end + 2] in ")]" and bool(_FIRST_OF_PAIR.search(name.left))
     is_flag = bool(_FLAG.search(name.left))
-    is_code = sign not in "<|" and _is_code(text, name.at) and not (sign == ":" and _is_setting(text, name, end))
+    is_code = sign not in "<|" and _is_code(text, name.at) and not _is_setting(text, name, end, sign)
     follows = text[end : end + 40]
     return Place(is_quoted, sign, follows, name.called, is_code=is_code, is_pair=is_last or is_flag)
 
 
-def _is_setting(text: str, name: Name, end: int) -> bool:
-    """Whether the line is a name, a colon and a value alone, as in YAML; a program's has more, if only a comma."""
+def _is_setting(text: str, name: Name, end: int, sign: str) -> bool:
+    """Whether the line is a name, a colon and a value alone, as in YAML, or of a shell, with no blank beside `=`.
+
+    A program's has more: a comma at its end, a bracket before the name.
+    """
     line = text.rfind("\n", max(0, name.at - _CODE_BYTES), name.at) + 1
-    return bool(_SETTING_BEGINS.fullmatch(text, line, name.at) and _SETTING_ENDS.match(text, end))
+    if sign == "=" and text.startswith("=", name.end):
+        return "(" not in text[line : name.at] and text[end : end + 1] not in (",", ")", "(")
+    return sign == ":" and bool(_SETTING_BEGINS.fullmatch(text, line, name.at) and _SETTING_ENDS.match(text, end))
 
 
 def _cookies(text: str, position: int) -> Iterator[Span]:
@@ -298,7 +311,8 @@ def _cookies(text: str, position: int) -> Iterator[Span]:
     newline = text.find("\n", position)
     stop = min(len(text) if newline < 0 else newline, position + _VALUE_BYTES)
     again = text.find("ookie", position, stop)
-    for found in _COOKIE.finditer(text, position, again if again >= 0 else stop):
+    pairs = _COOKIE_OF_JSON if text.startswith("{", position) else _COOKIE
+    for found in pairs.finditer(text, position, again if again >= 0 else stop):
         if not _COOKIE_ATTRIBUTES.match(found.group()) and is_opaque(found["value"]):
             yield found.span("value")
 

@@ -112,7 +112,7 @@ _OTHER_PASS = lazy(
 )
 _BEFORE_KEY = _ends(
     r"api|access|secret|private|account|authentication|encryption|signing|master|shared ?access"
-    r"|pre-?shared|storage|(?<![a-z])sec"
+    r"|pre-?shared|secret ?or|storage|(?<![a-z])sec"
     r"|subscription|auth|hmac|unseal|fernet|validation|decryption"
 )
 _BEFORE_LIKELY_KEY = _ends(

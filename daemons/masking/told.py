@@ -22,7 +22,7 @@ _FILLER = (
     rf"(?:{_IS}|generated|created|issued|temporary|new|your|the|a|an|root|admin|user|value|with|provided|given|received"
     r"|got|used|using|\w{1,32}@[\w.-]{1,64}|[\"'][\w.-]{1,64}[\"'])"
 )
-_VALUE = r"[\"'`(]{0,2}(?P<value>[^\s\"'`]{6,400})"
+_VALUE = r"[\"'`]{0,2}(?P<value>[^\s\"'`]{6,400})"
 # `password is x`, `password generated: x`
 _SAID = lazy(rf"(?:[ \t]+{_FILLER}){{0,7}}[ \t]*(?P<sign>(?<!user):|=)?[ \t]+{_VALUE}", re.IGNORECASE)
 # `password for bob: x`
@@ -30,6 +30,14 @@ _SAID_OF = lazy(
     rf"[ \t]+(?:for|of|für|pour|para|von)[ \t]+(?:[^\s:=]{{1,64}}[ \t]+){{0,5}}?(?:[^\s:=]{{1,64}}"
     rf"(?<!user)(?<!role)(?::(?=[ \t]?\S)|=(?=[ \t]))"
     rf"|[^\s:=]{{1,64}}[ \t]+{_IS}(?:[ \t]+to)?[:=]?|[^\s:=]{{1,64}}[ \t]+[:=])[ \t]*{_VALUE}",
+    re.IGNORECASE,
+)
+# `the passphrase for the archive is "several words"`
+_SAID_IN_QUOTES = lazy(
+    (
+        rf"[^\"\n]{{0,60}}?\b{_IS}[ \t:]{{1,3}}(?:[\"“„](?P<value>[^\"“”\n]{{4,120}})[\"”]|'(?P<single>"
+        rf"[^'\n]{{4,120}})')"
+    ),
     re.IGNORECASE,
 )
 _SAYS = lazy(r"token|jwt|keys?|secrets?(?:_id)?|credentials?|session(?:[ _-]?(?:id|key))?", re.IGNORECASE)
@@ -41,16 +49,17 @@ _TOLD_KEY = lazy(
 )
 _UUID = lazy(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _END = ".,:;!?)"
+_IN_QUOTES = Place(is_quoted=True, separator="=", follows="", name="", is_code=False, is_pair=False)
 _PLACE = Place(is_quoted=False, separator=":", follows="", name="", is_code=False, is_pair=False)
 _FIELD = lazy(r"(?:^|\n)[ \t]*$")
 _SAYS_SO = lazy(rf"\b{_IS}:$", re.IGNORECASE)
 _USING = lazy(r"\b(?:using|with|and|the|temporary|new|initial|default|generated)[ \t]+$", re.IGNORECASE)
-_VERSION = lazy(r"v?\d+(?:\.\d+)+[\w.-]*|\d{4}-\d\d-\d\d\S*|\d+[a-z]{1,7}")
+_VERSION = lazy(r"[\w.-]+\.\w{1,5}:\d+|0x[0-9a-fA-F]{40}|v?\d+(?:\.\d+)+[\w.-]*|\d{4}-\d\d-\d\d\S*|\d+[a-z]{1,7}")
 # The whole line is a name and a value: `bindpw x`, `SetEnv DB_PASSWORD x`.
 _DIRECTIVE = lazy(
-    r"(?:^|\n)[ \t]*(?:(?:SetEnv|setenv|env|ENV|ARG|export|set)[ \t]+\w{1,40}_|bind|root|ldap"
+    r"(?:^|\n|[:>|\]][ \t])[ \t]*(?:(?:SetEnv|setenv|env|ENV|ARG|export|set)[ \t]+\w{1,40}_|bind|root|ldap"
     r"|admin|ppp[ \t]|\w{0,20}[bB]ind"
-    r"|(?:.*[ \t])?user[ \t]+[\w.@-]{1,40}[ \t]+(?:[a-z]+-)?)$"
+    r"|(?:.*[ \t])?user[ \t]+[\w.@-]{1,40}[ \t]+(?:[a-z]+-)?|[\w-]{1,40}\.(?:[\w-]{1,40}\.){0,6})$"
 )
 _ONE_WORD = lazy(r"(?:[ \t]+--[a-z]{2,20})?[ \t]{1,60}[\"']?(?P<value>[^\s\"']{4,200})[\"']?[ \t]*(?:[\r\n]|$)")
 _CELLS = lazy(r"(?:[ \t]{2,60}|\t)(?P<value>[^\s\"']{6,200})[ \t]*(?:[\r\n]|$)")
@@ -59,9 +68,14 @@ _CELLS = lazy(r"(?:[ \t]{2,60}|\t)(?P<value>[^\s\"']{6,200})[ \t]*(?:[\r\n]|$)")
 def told(text: str, name: Name) -> Span | None:
     """The secret that is told behind *name* in the same sentence."""
     if name.family == "password":
+        inside = _SAID_IN_QUOTES.match(text, name.end)
+        if inside and is_secret(inside[inside.lastgroup or 0], "password", _IN_QUOTES):
+            return inside.span(inside.lastgroup or 0)
         directive = _ONE_WORD.match(text, name.end) if _DIRECTIVE.search(name.left) else None
-        found = directive or _SAID_OF.match(text, name.end) or _SAID.match(text, name.end)
-        is_one = found and (found is directive or _is_password(text, name, found))
+        if directive and is_secret(directive["value"], "password", _IN_QUOTES):
+            return directive.span("value")
+        found = _SAID_OF.match(text, name.end) or _SAID.match(text, name.end)
+        is_one = found and _is_password(text, name, found)
     else:
         is_due = may_be_told(text, name)
         found = (_SAID_OF.match(text, name.end) or _SAID.match(text, name.end)) if is_due else None
@@ -98,7 +112,13 @@ _LONG = lazy(r"(?<![^\s\"'`(])[\w~.+/=-]{16}")
 def _is_made(value: str, name: Name) -> bool:
     if _UUID.fullmatch(value):
         return not name.called.lower().startswith("session")
-    if not looks_random(value) or is_identifier(value) or not value.replace("=", "").isascii() or "(" in value:
+    if (
+        not looks_random(value)
+        or _VERSION.fullmatch(value)
+        or is_identifier(value)
+        or not value.replace("=", "").isascii()
+        or "(" in value
+    ):
         return False
     has_both = value.lower() != value and value.upper() != value
     return (has_both and sum(map(str.isdigit, value)) >= 2) or (len(value) >= 20 and value.isalnum())
@@ -109,12 +129,16 @@ def _is_made(value: str, name: Name) -> bool:
 _KIND = (
     r"(?:verification|confirmation|security|login|log-in|sign-in|authentication|auth|access|one"
     r"[- ]?time|otp|2fa|mfa|sms"
-    r"|pass|pin|backup|recovery|activation|bestätigungs|sicherheits)"
+    r"|pass|pin|backup|recovery|activation|bestätigungs|sicherheits|einmal)"
 )
-_CODE = rf"(?:\b{_KIND}[ _-]?(?:code|password|passcode|pin|otp)|\botp|\bpin|\bTAN)"
-_NUMBER = r"(?P<value>(?<![\w.:/-])\d{4,10}(?![\w:/]|[.,-]\d))"
+_CODE = rf"(?:\b{_KIND}[ _-]?(?:code|password|passcode|pin|otp|passwort|kennwort)|\botp|\bpin|\bTAN)"
+_NUMBER = r"(?P<value>(?<![\w.:/-])(?:\d{4,10}|\d{3}[ -]\d{3})(?![\w:/]|[.,-]\d))"
+_GROUPS = r"(?P<value>(?=[a-z-]*\d)[a-zA-Z0-9]{4,8}(?:-[a-zA-Z0-9]{4,8}){1,5})"
 _CODES = (
-    lazy(rf"{_CODE}[ \t]*(?:[:=]|\bis\b|\bwas\b|\bist\b|\bes\b|\best\b)[:= \t]{{0,3}}[\"']?{_NUMBER}", re.IGNORECASE),
+    lazy(
+        rf"{_CODE}[ \t]*(?:[:=]|\bis\b|\bwas\b|\blautet\b|\bist\b|\bes\b|\best\b)[:= \t]{{0,3}}[\"']?{_NUMBER}",
+        re.IGNORECASE,
+    ),
     lazy(rf"{_CODE}[ \t]+(?:for|to|für)[ \t]+[^\s:]{{1,60}}(?::|[ \t]is)[ \t]+{_NUMBER}", re.IGNORECASE),
     lazy(
         rf"{_CODE}[ \t]+{_NUMBER}(?=[ \t]*(?:$|[\r\n.]|sent|set|is|was|for|to|expires|valid|generated|used))",
@@ -126,6 +150,11 @@ _CODES = (
     ),
     lazy(rf"\byour[ \t](?:[\w-]{{1,20}}[ \t])?(?:code|pin)(?:[ \t]is|:)[ \t]*{_NUMBER}", re.IGNORECASE),
     lazy(r"\bcode:?[ \t]+(?:is[ \t]+)?(?P<value>[A-Z0-9]{4}-[A-Z0-9]{4})(?![\w-])"),
+    lazy(rf"\b(?:backup|recovery|scratch|rescue)[ _-]codes?(?:[ \t]is|:)?[ \t]+{_GROUPS}", re.IGNORECASE),
+    lazy(
+        rf"\b(?:use|enter|type)[ \t]+{_NUMBER}[ \t]+to[ \t]+(?:log|sign|verify|confirm|complete|finish|continue)",
+        re.IGNORECASE,
+    ),
     lazy(r"\b[A-Z]-(?P<value>\d{4,8}) is your\b"),
     lazy(rf"\b(?:enter|use)[ \t]+(?:(?:this|the)[ \t]+)?(?:[\w-]{{1,20}}[ \t]+)?code:?[ \t]+{_NUMBER}", re.IGNORECASE),
     lazy(
@@ -140,7 +169,9 @@ _CODES = (
 
 def codes(text: str, lower: str) -> Iterator[Span]:
     """The one-time codes that *text* tells; *lower* is it without capitals."""
-    if not any(cue in lower for cue in ("code", "otp", "pin", "tan", "one-time")) or not any(map(str.isdigit, text)):
+    if not any(cue in lower for cue in ("code", "otp", "pin", "tan", "one-time", "einmal")) or not any(
+        map(str.isdigit, text)
+    ):
         return
     for pattern in _CODES:
         yield from (found.span("value") for found in pattern.finditer(text))

@@ -24,7 +24,7 @@ _HOOK = lazy(
 # What gives access by being in an address: `/reset-password/x`, `/integration/x`.
 _PART = lazy(
     r"/(?:(?:reset|forgot|verif|confirm|activat|magic|invit|unsubscribe|(?:web)?hooks?"
-    r"|integrations?|login|signin|auth|token)"
+    r"|integrations?|login|signin)"
     r"[a-z_-]{0,20})/(?P<part>[\w.~-]{20,400})(?![\w/])"
 )
 _UUID = lazy(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")

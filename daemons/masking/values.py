@@ -64,7 +64,8 @@ _PLACEHOLDER = lazy(
     r"|(?:%[\w.-]{0,4}[srdxi]|[:/@.,_ -])+|%\(\w{1,60}\)[srd]|%[\w.-]{1,60}%?"
     r"|\$\d.{0,8}|\$[A-Za-z_]\w{0,80}|\$\(.{0,200}|\$env:.{0,80}"
     r"|:[a-z_]{1,40}|@[A-Za-z_]{1,40}\d{0,2}@?|&[A-Za-z_]{1,40}\d{0,2}|\?|\|[+-]?|>[+-]?|\\+[ntr]?|[^\w]{1,3}"
-    r"|VALUE_SPECIFIED_IN\w{0,40}|\?.{0,200}|![A-Za-z]{2,20}|hmac-sha\d{1,3}:[0-9a-f]{32,128}"
+    r"|VALUE_SPECIFIED_IN\w{0,40}|\?.{0,200}|![A-Za-z][\w-]{1,30}|[\w-]{0,12}(?:\.{2,}|…)"
+    r"|hmac-sha\d{1,3}:[0-9a-f]{32,128}"
     r"|.{0,200}\[(?:masked|redacted|filtered|hidden|removed)\].{0,200}",
     re.IGNORECASE | re.DOTALL,
 )
@@ -376,6 +377,7 @@ def _names_itself(value: str, place: Place) -> bool:
         return True
     if any(sign.isdigit() for sign in value):
         is_one = _QUALIFIED.fullmatch(value) or ("_" in value and is_identifier(value))
+        is_one = is_one and not _CHOSEN.search(value)
         return bool(place.is_code and is_one and not looks_random(value))
     if not _NAME.fullmatch(value) or _words_are_odd(value):
         return False
@@ -384,6 +386,10 @@ def _names_itself(value: str, place: Place) -> bool:
     # `password=db_password`, or handed on in a call; `password=super_secret` alone is one
     shared = _CUE.findall(value.lower()) and set(_CUE.findall(value.lower())) & set(_CUE.findall(place.name.lower()))
     return bool(shared) or (bool(_CUE.search(value)) and place.follows[:1] in (")", ","))
+
+
+# Three digits, or capitals beside an underscore: no variable is called so.
+_CHOSEN = lazy(r"\d{3}|[A-Z][a-z]+\d*_|_[A-Z][a-z]")
 
 
 def _is_compound(value: str) -> bool:
