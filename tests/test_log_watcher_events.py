@@ -214,6 +214,16 @@ def test_a_record_and_its_trace_are_one_event_when_lines_of_others_stand_between
     assert found(error + info * others + TRACE + info, patterns) == [error + TRACE.rstrip()]
 
 
+def test_a_warning_above_a_trace_is_part_of_it_and_anything_else_is_not(patterns):
+    warning, info = b"2026-01-31 10:00:00 WARNING app: gave up\n", b"2026-01-31 10:00:00 INFO other: fine\n"
+
+    assert found(info + warning + TRACE + info, patterns) == [warning + TRACE.rstrip()]
+    assert found(warning + info + TRACE + info, patterns) == [TRACE.rstrip()]
+    assert read_in_blocks(info + warning + TRACE + info, patterns, 30) == [
+        (len(info + warning), tuple((warning + TRACE).splitlines()))
+    ]
+
+
 def test_a_record_and_a_trace_far_below_are_two_events(patterns):
     error, info = b"2026-01-31 10:00:00 ERROR app: it broke\n", b"2026-01-31 10:00:00 INFO other: fine\n"
 

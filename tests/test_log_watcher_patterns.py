@@ -268,3 +268,25 @@ def test_a_block_is_matched_line_by_line():
 def test_reading_a_head_never_fails(text):
     levels.read(text.encode())
     traces.shape(text.encode())
+
+
+@pytest.mark.parametrize(
+    ("loud", "quiet"),
+    [
+        (b"Conversion failed!", b"errors: 0, warnings: 0, failed: 0"),
+        (b"cp: cannot stat 'x': No such file or directory", b"the file x: found"),
+        (b"2026-01-31 10:00:00;ERROR;sync;x", b"2026-01-31 10:00:00;INFO;sync;ERROR"),
+        (
+            b"Critical,01/31/2026 10:00:00 AM,Kernel-Power,41,x",
+            b"Information,01/31/2026 10:00:00 AM,Error Reporting,1,x",
+        ),
+        (b"Finished: FAILURE", b"5m   Warning   Failed   pod/x   Error: ImagePullBackOff"),
+        (b"E/shop ( 17): boom", b"I/shop ( 17): ERROR"),
+        (b"[10:00:01] [Server thread/ERROR]: x", b"[10:00:01] [Server thread/INFO]: <bob> ERROR lol"),
+        (b"CEF:0|V|P|1.0|100|x|9|src=10.0.0.1", b"CEF:0|V|P|1.0|100|error|3|src=10.0.0.1"),
+        (b"    ERROR    it broke", b"      ERROR entries: 0"),
+    ],
+)
+def test_a_programs_own_way_to_say_it_is_read(defaults, loud, quiet):
+    assert defaults.judge(loud).why
+    assert not defaults.judge(quiet).why

@@ -16,7 +16,8 @@ from daemons.log_watcher import words
 FIELDS_BYTES = 9600
 
 _LEVEL = re.compile(
-    rb"(?:(?:^|[\s|,])(?:level|lvl|severity|loglevel|log_level)=[\"']?|^\{ (?:.{0,200}, )?level: ')"
+    rb"(?:(?:^|[\s|,])(?:level|lvl|severity|loglevel|log_level)=[\"']?|^\{ (?:.{0,200}, )?level: '"
+    rb"|^\{.{0,200}'(?:level|levelname|severity)': ')"
     rb"(?P<word>(?i:" + words.ALL.encode() + rb"))\b"
 )
 _VERBS = rb"(?:GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS|CONNECT|TRACE|PROPFIND)"

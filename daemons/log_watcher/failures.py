@@ -27,7 +27,7 @@ _BUILD = (
     r"(?:.{0,40} - )?Found [1-9]\d* errors?\b|\S{1,40} \S{1,40} compiled with [1-9]\d* errors?\b",
     r"\s?(?:ELIFECYCLE|ERR_PNPM_\w+) ",
     r"(?:\w{1,20}: )?Error response from daemon|##\[error\]|::error[ :]|\w{1,20} ERR! ",
-    r"Internal Server Error: /",
+    r"Internal Server Error: /|Finished: FAILURE$",
     r"SQLSTATE\[|AH\d{5}: \S{1,40} error |\(\d{1,3}\)[A-Z][a-z ]{3,40}: AH\d{5}: ",
 )
 _TESTS = (
@@ -74,6 +74,7 @@ _ANYWHERE = (
     r"(?:Server \S+/\S+ is DOWN|(?:backend|proxy) \S+ has no server available)|\bTLS Error: |got signal \d+ ;",
     r": (?:line )?\d+: +\d+ (?:Segmentation fault|Aborted|Killed|Bus error) |\b[Ss]yntax [Ee]rror (?:on|near|at|in|:)",
     r": (?:" + "|".join(_ERRNO) + r")(?: \(\w[^)]{0,80}\))?\.?$",
+    r"(?<!\b0 )(?<!\bno )\b[Ff]ailed(?:!|: [^\s\d]| with (?!0\b)| because | due to )|\btests? failed\.$",
     r"(?:^|: |\] |\) |! )(?:[Ff]ailed|[Uu]nable) to [a-z]",
     r"(?:^|: )(?:[Cc]ould not(?! reliably)|[Cc]annot|[Cc]an't) [a-z]",
     r"CEF:\d\|(?:[^|]*\|){5}(?:[7-9]|10|High|Very-High)\|",
@@ -93,7 +94,7 @@ _SAID = (
 _RESULT = re.compile("|".join((*_BUILD, *_TESTS)).encode())
 LEADS = (
     r"[\]:] BUG: ", r"\] INFO: (?:task|rcu)", "status=[1-9]", "annot [a-z]", "ould not [a-z]", "[Cc]an't [a-z]",
-    "ailed to [a-z]", "nable to [a-z]",
+    "ailed to [a-z]", "ailed(?:!|: | with | because | due to )", r"tests? failed\.", "nable to [a-z]",
     ": (?:No such file|Permission den|Connection (?:ref|res|tim)|command not f|not found|Cannot alloc|No space left)",
     ": (?:Address already|Too many open|Network is|No route to|Read-only file|Is a dir|Not a dir|Input/output)",
     ": (?:Operation not p|Name or serv|Temporary fail|File exists|Device or res|Directory not|[Ee]xec form)",

@@ -68,6 +68,7 @@ _MARKS = (
     r"^<\d{1,3}>",
     r" std(?:err|out) [FP] [EF]\d{4} ",
     r"^[CEF]  ?\(\d+\) ",
+    r"^[EF]/[A-Za-z_][^ (]*[ (]",
     r"[\dZ] E!? [A-Za-z\[/]",
     r"[\dZ] F!? [A-Za-z\[/]",
 )

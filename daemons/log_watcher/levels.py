@@ -73,18 +73,23 @@ _STEP = re.compile(
     rb"|[\w./-]{1,80}\[(?P<of_name>[A-Z]{4,8})\](?=:\ )"
     rb"|(?P<separator>\|+|[-|:*#>]+(?=\s|$))"
     rb"|(?P<pair>(?!level|lvl|severity|log)[a-z_]{1,30}=[^\s\"]{1,80})(?=\s)"
-    rb"|(?P<number>\#?\d[\d.,]*(?:\#\d+)?:?|[0-9a-f]{8}-[0-9a-f-]{27})(?=\s)"
-    rb"|(?P<name>[A-Za-z_][\w.$/@:+-]*(?:\[[\w./-]*\])?(?:\([^)\s]*\))?:?)(?=\s)"
+    rb"|(?P<number>\#?\d[\d.,]*(?:\#\d+)?:?|[0-9a-f]{8}-[0-9a-f-]{27})(?=[\s|])"
+    rb"|(?P<name>[A-Za-z_][\w.$/@:+-]*(?:\[[\w./-]*\])?(?:\([^)\s]*\))?:?)(?=[\s|])"
     rb")"
 )
 # `[ERROR]`, `[core:error]`, `[2026-01-31 10:00:00,123: ERROR/Worker-1]`, `[2026-01-31T10:00:00Z ERROR app]`
 _IN_BRACKET = re.compile(
-    rb"[\[(<]\s*(?:(?:" + _TIME + rb"|" + _CLOCK + rb")[\s,:|]*)?(?:\d+:(?:\d+:)?\d{4}/\d{6}(?:\.\d+)?:|[\w.-]*[:#])?"
+    rb"[\[(<]\s*(?:(?:"
+    + _TIME
+    + rb"|"
+    + _CLOCK
+    + rb")[\s,:|]*)?(?:\d+:(?:\d+:)?\d{4}/\d{6}(?:\.\d+)?:|[\w.-]*[:#]|[\w .-]{1,40}[/|])?"
     rb"(?P<word>(?i:" + _ALL + rb"))(?:[/\s:].*)?\s*[\])>]$"
 )
 _LETTER = re.compile(rb"[\[<](?P<letter>[DIWECF])(?:\s+\d.*)?[\]>]$")
 _GLOG = re.compile(
-    rb"(?P<letter>[DIWECF])(?:\d{4}(?:\d\d|\d{4})? \d\d:\d\d:\d\d|, \[\d{4}-| (?=\d{4}-\d\d-\d\d[ T]\d| ?\(\d+\) ))"
+    rb"(?P<letter>[VDIWECF])(?:/[\w.$-]{1,80} *\( *\d+\): |\d{4}(?:\d\d|\d{4})? \d\d:\d\d:\d\d|, \[\d{4}-"
+    rb"| (?=\d{4}-\d\d-\d\d[ T]\d| ?\(\d+\) ))"
 )
 _HAS_TIME = re.compile(rb"\d{1,2}:\d\d:\d\d|\d{4}-\d\d-\d\d|\[ *\d+\.\d{6}\]")
 _KERNEL_TIME = re.compile(rb"\[ *\d+\.\d{6}\]")

@@ -13,6 +13,9 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from daemons.log_watcher import structured, traces
+from daemons.log_watcher.words import LEVELS
+
 _PREFIX = re.compile(
     rb"(?:\x1b\[[\d;]+m)?(?:\d\d:\d\d:\d\d )?(?P<service>(?:\d{1,3}\|)?[A-Za-z][\w.@-]{0,80}) +\|(?:\x1b\[0m)? "
     rb"(?:\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?: )?"
@@ -22,6 +25,14 @@ _PREFIX = re.compile(
 )
 
 
+# These are one only in front of a piece of a trace: the same may be the head of a record.
+_PERHAPS = re.compile(
+    rb"(?P<stamp>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3,9}Z)(?: |$)"
+    rb"|\[(?P<number>\d{1,2}|(?:pod/)?(?![0-9a-f]{8}-)[a-z][\w./-]{0,80})\] "
+)
+_DOCKER = b'{"log":"'
+
+
 class Prefix(NamedTuple):
     """Whose line it is. *is_timed*: each line has its own time, so a line that looks like nothing is a record."""
 
@@ -29,10 +40,33 @@ class Prefix(NamedTuple):
     is_timed: bool
 
 
+STAMP = Prefix(b"", True)
+
+
 def split(line: bytes) -> tuple[Prefix | None, bytes]:
     """The prefix of *line*, and the line without it. None: it has none."""
+    if line.startswith(_DOCKER):
+        return _out_of_json(line)
     found = _PREFIX.match(line)
     if found is None:
-        return None, line
+        return _split_piece(line)
     who = found["service"] or found["step"] or found["tag"] or found["stream"]
     return Prefix(who, found["timed"] is not None), line[found.end() :]
+
+
+def _split_piece(line: bytes) -> tuple[Prefix | None, bytes]:
+    found = _PERHAPS.match(line)
+    if found is None or traces.shape(line[found.end() :]) in ("plain", "note"):
+        return None, line
+    if found["stamp"]:
+        return STAMP, line[found.end() :]
+    return (None, line) if found["number"].lower() in LEVELS else (Prefix(found["number"], False), line[found.end() :])
+
+
+def _out_of_json(line: bytes) -> tuple[Prefix | None, bytes]:
+    """What docker writes to its files: `{"log":"Traceback …\\n","stream":"stderr","time":"…"}`."""
+    fields = structured.parsed(line)
+    if fields is None or not isinstance(fields.get("log"), str) or "stream" not in fields:
+        return None, line
+    who = f"docker {fields['stream']}".encode("utf-8", "replace")
+    return Prefix(who, True), str(fields["log"]).rstrip("\r\n").encode("utf-8", "replace")

@@ -60,7 +60,7 @@ class Record:
         self._foreign = self._foreign_in_a_row = 0
         head = judgement.head
         # A record that may go on below: not a JSON object, not a line of an access log.
-        self._structured = head.starts_record and judgement.why != "access" and line[:1] != b"{"
+        self._structured = head.starts_record and judgement.why != "access" and bare[:1] != b"{"
         # Where records begin with a time, lines of any look go on with the one above them.
         self._takes_any = self._structured and (head.is_timed or bool(above))
         # A trace may follow behind lines of others.
@@ -117,6 +117,8 @@ class Record:
     def take(self, line: bytes, patterns: Patterns) -> bool:
         """Add *line* (True), step over it, or close: then it is not part of this event and may begin another."""
         prefix, bare = (None, line) if self._prefix is None else prefixes.split(line)
+        if self._count == 1 and prefix is None and self._prefix == prefixes.STAMP and traces.is_below_head(line):
+            self._prefix = None  # only the first line has a time in front
         if self._block is not None:
             return self._take_in_block(line, bare, self._block)
         shape = traces.shape(bare)

@@ -181,6 +181,11 @@ def is_below_record(line: bytes) -> bool:
     return opens_python_frames(line) or is_java(line)
 
 
+def is_below_head(line: bytes) -> bool:
+    """Whether *line* is a place in the code, or set in."""
+    return shape(line) in ("frame", "indented")
+
+
 def may_be_above(line: bytes) -> bool:
     return bool(_TIME_ABOVE.match(line))
 
