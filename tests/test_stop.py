@@ -490,6 +490,26 @@ def test_the_deadline_holds_whatever_hangs(
         assert "was not written down: the disk does not answer" in report.notes[-1]
 
 
+def test_the_deadline_holds_although_the_disk_with_the_program_hangs(
+    conf: Settings, plants: Plants, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = started(conf, plants, environ)
+    disk = threading.Lock()
+
+    def hangs(_: object) -> None:
+        with disk:
+            raise OSError("too late")
+
+    began = clock.monotonic()
+    with disk, monkeypatch.context() as patched:
+        patched.setattr(run.Run, "_proof", hangs)
+        with pytest.raises(TimeoutError, match=r"not proven: the deadline passed while .* does not answer"):
+            stop.stop(ours, deadline_s=1)
+
+    assert clock.monotonic() - began < 1.6
+    assert not alive(plants.pid("ours-server"))
+
+
 # -- what it costs ----------------------------------------------------------------------------------------------------
 
 # `cmux stop` as it is run, which writes down what it has imported when it sends its first signal.

@@ -34,11 +34,13 @@ def stop(
     deadline_s: float | None = None,
     farewell: Farewell | None = None,
 ) -> Report:
-    """End everything of this home's suite, and prove it. What goes wrong outside is in the report, never raised.
+    """End everything of this home's suite, and prove it. What goes wrong outside is in the report.
 
     Takes at most *deadline_s* seconds (default: CMUX_STOP_TIMEOUT), whatever hangs. *dry_run* finds the same and
     changes nothing. *force* takes listeners on the suite's ports too, whoever they are. A caller that runs in a window
     of the suite is told the report by *farewell* while its terminal still stands; the window ends last.
+
+    TimeoutError when not even a report can be made in that time, because the disk with this program hangs.
     """
     within_s = conf.stop_timeout_s if deadline_s is None else deadline_s
     run = Run(conf, force=force, deadline=clock.monotonic() + within_s, farewell=farewell or _say_nothing)

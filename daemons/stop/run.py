@@ -69,7 +69,7 @@ class Run:
         may_run_inside = self._conf.suite_id is not None or "TMUX" in settings.child_environment()
         with caller.deaf(leave_group=may_run_inside):
             work = Background(self._under_lock)
-            return work.result(self._left_s() + margin_s) or self._overdue()
+            return work.result(self._left_s() + margin_s) or self._overdue(margin_s)
 
     def _under_lock(self) -> Report:
         if not self._conf.run_dir.is_dir():
@@ -87,9 +87,13 @@ class Run:
             self._ledger.notes.append(f"{broken}; stopped without that lock")
             return self._stop(asked_at=None)
 
-    def _overdue(self) -> Report:
-        self._ledger.problems.append(f"the deadline passed while {self._ledger.doing}")
-        return self._proof().failed()
+    def _overdue(self, margin_s: float) -> Report:
+        hung = f"the deadline passed while {self._ledger.doing}"
+        self._ledger.problems.append(hung)
+        report = Background(lambda: self._proof().failed()).result(margin_s)
+        if report is None:  # not even what makes a report could be imported
+            raise TimeoutError(f"not stopped, or not proven: {hung}, and the disk with the program does not answer")
+        return report
 
     # -- the story ----------------------------------------------------------------------------------------------------
 
