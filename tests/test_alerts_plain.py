@@ -118,6 +118,15 @@ def test_a_text_that_stays_as_it_is_alone_in_its_digits_is_masked_when_it_is_non
     assert not plain.has(f"job {_UUID} failed")
 
 
+def test_a_uuid_counts_as_one_sign_in_front_of_what_a_secret_is_looked_for_behind():
+    plain = PlainTexts()
+    plain.learn(f"request {_UUID}: no lock, session 39348")
+    plain.learn(f"session 39348, request {_UUID}: no lock")
+
+    assert plain.has("request 9c81e00e-77b2-4d10-9e6f-0a1b2c3d4e5f: no lock, session 12345")
+    assert not plain.has("session 39348, request 9c81e00e-77b2-4d10-9e6f-0a1b2c3d4e5f: no lock")
+
+
 # -- many at once -----------------------------------------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ from generated_log import blocks
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from daemons.log_watcher import events, levels, traces
+from daemons.log_watcher import events, known, levels, traces
 from daemons.log_watcher.known import Known
 from daemons.log_watcher.patterns import Patterns
 
@@ -89,6 +89,6 @@ def test_any_mixture_has_the_same_events_both_ways(patterns, drawn):
 @pytest.mark.parametrize("corpus", log_corpus.all_of_them(), ids=lambda corpus: corpus.name)
 def test_what_surely_starts_a_record_does(corpus):
     for line in corpus.log.splitlines():
-        if levels.surely_starts_record(line):
+        if levels.surely_starts_record(line) or known.DATE.match(line):
             assert levels.read(line).starts_record
             assert traces.shape(line) not in ("blank", "frame", "chain", "indented")

@@ -4,7 +4,7 @@ A storm's errors differ in their numbers only, and masking one takes 20 µs, mos
 mask. Whether a word is a secret depends on how many digits it has, and where, but not on which: so what was left as it
 was is remembered with every digit as 0, and others of that shape are left as they are. Where the very digits do count,
 nothing is remembered: in words that mix them with letters (`sha256=`, `AKIA2…`), behind signs that begin an escape, in
-`1//0…`. A uuid counts as one sign where nothing stands in the text that a secret is looked for behind.
+`1//0…`. A uuid counts as one sign where nothing stands before it that a secret is looked for behind.
 """
 
 from __future__ import annotations
@@ -52,11 +52,17 @@ class PlainTexts:
         shape = _shape(text)
         if shape in self._others:
             return
-        do_digits_count = _DIGITS_COUNT.search(shape) or (_IN_PLACE in shape and texts.has_cue(text))
+        do_digits_count = _DIGITS_COUNT.search(shape) or (_IN_PLACE in shape and _is_behind_cue(text, shape))
         kept, limit = (self._others, OTHERS) if do_digits_count else (self._shapes, MEMBERS)
         if len(kept) >= limit:
             kept.clear()
         kept.add(shape)
+
+
+def _is_behind_cue(text: str, shape: bytes) -> bool:
+    """Whether a secret is looked for behind something that stands before the last uuid of *text*."""
+    behind = len(shape) - shape.rfind(_IN_PLACE) - 1
+    return texts.has_cue(text[: len(text) - behind])
 
 
 def _shape(text: str) -> bytes:

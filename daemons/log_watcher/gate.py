@@ -6,7 +6,8 @@ a word or a number, because a line that is let through for nothing costs as much
 
 How they are cut is measured (`scripts/bench logs`): hyperscan looks for what is spelt out, four bytes and more at a
 stride, and one pattern whose rarest piece is two bytes long, or common in quiet lines, halves the speed of them all.
-So there is one pattern a spacing, and a first digit is named where it can be.
+So there is one pattern a spacing, and a first digit is named where it can be; `acebac` finds a Traceback, and makes the
+scan of all a twelfth faster than the whole word.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _WORDS = (
 )  # fmt: skip
 _LEVELS = tuple(f"(?i){word}{_END}" for word in _WORDS)
 _TRACES = (
-    "was never retrieved", "panicked at ", "Traceback", "terminate called ", "egmentation fault", "stack smashing",
+    "was never retrieved", "panicked at ", "acebac", "terminate called ", "egmentation fault", "stack smashing",
     r"\bSIG[A-Z]{3,5}: ", "(?i)handled (?:[a-z_]+ )?(?:rejection|promise)", "UnhandledPromise",
     "ut of memory: Kill", "oom-killer", r"core dumped\)", "^(?:Aborted|Bus error|Illegal instruction)\\r?$",
 )  # fmt: skip

@@ -24,7 +24,7 @@ from daemons.log_watcher.events import Event
 from daemons.log_watcher.opening import Source
 from daemons.log_watcher.patterns import Patterns
 
-BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 512 << 10
 LINE_BYTES = 1 << 20
 HEAD_BYTES = 512
 BEFORE_BYTES = 256
@@ -202,7 +202,7 @@ class Generation:
         return list(scan.events)
 
     def _is_long_line(self) -> bool:
-        return len(self.held) >= LINE_BYTES and b"\n" not in self.held[:LINE_BYTES]
+        return len(self.held) >= LINE_BYTES and self.held.find(b"\n", 0, LINE_BYTES) < 0
 
     def _examine_long_line(self, patterns: Patterns) -> list[Event]:
         scan = events.scan(self.held[:LINE_BYTES] + b"\n", patterns, offset=self.offset)

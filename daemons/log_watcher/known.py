@@ -37,7 +37,7 @@ _SHAPES_INSIDE = ("frame", "indented", "head")
 
 _HEX = bytes(0x30 if chr(code) in "0123456789abcdef" else code for code in range(256))
 _BEGINNINGS = (b'{"', b"INFO: ", b"DEBUG: ", b"WARNING: ", b"ERROR: ")
-_DATE = re.compile(rb"\d{4}-\d\d-\d\d ")
+DATE = re.compile(rb"\d{4}-\d\d-\d\d ")
 
 # Why a line is an error, as far as it is remembered here.
 What = Literal["level", "access"]
@@ -124,7 +124,7 @@ class Known:
     def note_beginning(self, window: bytes, at: int) -> None:
         """Remember with which date the record begins that starts at *at*: the next ones begin with it, too."""
         date = window[at : at + 11]
-        if date not in self.begun and _DATE.fullmatch(date):
+        if date not in self.begun and DATE.fullmatch(date):
             self.begun = (date, *self.begun[: len(_BEGINNINGS)])
 
     def _name_of_line(self, line: bytes, shape: bytes, told_at: int) -> str | None:

@@ -25,7 +25,7 @@ from daemons.log_watcher.patterns import Patterns
 
 # Bounds of one turn: other logs get theirs, and what is found in it fits in memory.
 TURN_BYTES = 8 << 20
-TURN_EVENTS = 2500
+TURN_EVENTS = 2000
 TURN_EVENT_BYTES = 4 << 20
 # What is found within this time is told together.
 GATHER_S = 0.05
