@@ -29,6 +29,7 @@ PREAMBLE_LINES = 8
 Waiting = Literal["", "event", "trace"]
 
 KNOWN_TRACE_BYTES = 4096
+_ANNOUNCES = re.compile(rb"\b(?i:exception|traceback|failed|aborted|crashed)\b")
 _TRACEBACK = b"Traceback (most recent call last):"
 _STARTS_RECORD = levels.SURELY_STARTS.match
 _NEXT_RECORD = re.compile(rb"\n(?=" + levels.SURELY_STARTS.pattern + rb")").search
@@ -107,7 +108,7 @@ def scan(window: bytes, patterns: Patterns, *, offset: int = 0, settled: bool = 
             if not record.is_ignored(patterns):
                 event = _event(record, found, offset)
                 events.append(event)
-                if patterns.known and floor == position < end:
+                if patterns.known and floor == position < end and not record.may_repeat:
                     _learn(patterns, event, found, window[start : position - 1], place - start)
         at = lines.first_from(position, unknown)
     if at < len(lines.starts):
@@ -275,10 +276,12 @@ def _preamble(window: bytes, found: _Found, *, floor: int) -> bytes:
     prefix, line = prefixes.split(found.line)
     if whose == prefix and (blocks.is_frame(above, line) or traces.is_above(above, line)):
         return window[start : found.start]
-    if whose == prefix and found.judgement.why == "trace" and traces.is_below_record(line) and _warns(above):
-        start_above = _line_above(window, floor, start)
-        is_two = traces.is_above(prefixes.split(window[start_above:start].rstrip(b"\r\n"))[1], above)
-        return window[start_above if is_two else start : found.start]
+    is_one = whose == prefix or prefixes.late(above, found.line) is not None
+    if is_one and found.judgement.why == "trace" and traces.is_below_record(line):
+        higher = _line_above(window, floor, start)
+        is_two = traces.is_above(prefixes.split(window[higher:start].rstrip(b"\r\n"))[1], above)
+        if _warns(above, is_sure=is_two or traces.opens_python_frames(line)):
+            return window[higher if is_two else start : found.start]
     head = found.judgement.head
     if head.starts_record and head.is_timed and prefix is None:
         return b""
@@ -296,9 +299,17 @@ def _held_preamble(window: bytes, floor: int, end: int) -> int:
     return start if blocks.may_be_frame(above) or traces.may_be_above(above) else _preamble_start(window, floor, end)
 
 
-def _warns(line: bytes) -> bool:
-    """Whether *line* is a record with the level WARNING: a trace below it is what it warns of."""
-    return b"W" in line[:80].upper() and levels.read(line).level == words.WARNING
+def _warns(line: bytes, *, is_sure: bool = True) -> bool:
+    """Whether *line* is a record that announces a trace below it: with the level WARNING, or by its words.
+
+    Unless it *is_sure* that what follows is a trace, the record must have a time.
+    """
+    if b"W" not in line[:80].upper() and not _ANNOUNCES.search(line):
+        return False
+    head = levels.read(line)
+    if head.level is None or not (is_sure or head.is_timed):
+        return False
+    return head.level == words.WARNING or (head.level < words.WARNING and bool(_ANNOUNCES.search(line)))
 
 
 def _line_above(window: bytes, floor: int, position: int) -> int:

@@ -27,8 +27,8 @@ _BUILD = (
     r"(?:.{0,40} - )?Found [1-9]\d* errors?\b|\S{1,40} \S{1,40} compiled with [1-9]\d* errors?\b",
     r"\s?(?:ELIFECYCLE|ERR_PNPM_\w+) ",
     r"(?:\w{1,20}: )?Error response from daemon|##\[error\]|::error[ :]|\w{1,20} ERR! ",
-    r"Internal Server Error: /|Finished: FAILURE$",
-    r"SQLSTATE\[|AH\d{5}: \S{1,40} error |\(\d{1,3}\)[A-Z][a-z ]{3,40}: AH\d{5}: ",
+    r"Internal Server Error: /|Finished: FAILURE$|error Command failed",
+    r"SQLSTATE\[|ORA-\d{5}: |Errors in file |AH\d{5}: \S{1,40} error |\(\d{1,3}\)[A-Z][a-z ]{3,40}: AH\d{5}: ",
 )
 _TESTS = (
     r"\s*not ok \d",
@@ -101,7 +101,7 @@ LEADS = (
     ": Broken pipe",
     r"exited with (?:code|status) \[?[1-9]", r"exited \([1-9]", r"CEF:\d\|", "OOM killer", "dumped core",
     "repeated too quickly", "Watchdog timeout", "Task timed out", "ependency failed",
-    "app crashed", "is DOWN", "no server available", r"SQLSTATE\[",
+    "app crashed", "is DOWN", "no server available", r"SQLSTATE\[", r"ORA-\d", "Errors in file",
     "(?:failed|unreachable)=[1-9]", r"got signal \d",
     r" # (?:Can't|Could|MISCONF|Unable|Failed|Internal|Bad|Warning: C)",
         r": AH\d{5}: ", "^Killed\\r?$",

@@ -70,6 +70,8 @@ _MARKS = (
     r" std(?:err|out) [FP] [EF]\d{4} ",
     r"^[CEF]  ?\(\d+\) ",
     r"^[EF]/[A-Za-z_][^ (]*[ (]",
+    r"^[EF] \[\d\d/",
+    r" \(EE\) ",
     r"[\dZ] E!? [A-Za-z\[/]",
     r"[\dZ] F!? [A-Za-z\[/]",
 )

@@ -24,7 +24,8 @@ HEADER_BYTES = 400
 class Head:
     """What the beginning of a line told. *status* is the HTTP status when it is an access record.
 
-    *message* is what follows times, brackets and separators: the start of it, without terminal colours. *inside* is the
+    *message* is what follows times, brackets and separators: the start of it, without terminal colours; *said* is what
+    follows the time, when names or brackets that may be part of the message were stepped over after it. *inside* is the
     line that a JSON object or a container's runtime carries, when that has to tell whether it is an error.
     """
 
@@ -32,6 +33,7 @@ class Head:
     starts_record: bool = False
     status: int | None = None
     message: bytes = b""
+    said: bytes = b""
     inside: bytes | None = None
     is_timed: bool = False
 
@@ -73,7 +75,7 @@ _STEP = re.compile(
     rb"|[\w./-]{1,80}\[(?P<of_name>[A-Z]{4,8})\](?=:\ )"
     rb"|(?P<separator>\|+|[-|:*#>]+(?=\s|$))"
     rb"|(?P<pair>(?!level|lvl|severity|log)[a-z_]{1,30}=[^\s\"]{1,80})(?=\s)"
-    rb"|(?P<number>\#?\d[\d.,]*(?:\#\d+)?:?|[0-9a-f]{8}-[0-9a-f-]{27})(?=[\s|])"
+    rb"|(?P<number>0x[0-9a-f]+|\#?\d[\d.,]*(?:\#\d+)?:?|[0-9a-f]{8}-[0-9a-f-]{27})(?=[\s|])"
     rb"|(?P<name>[A-Za-z_][\w.$/@:+-]*(?:\[[\w./-]*\])?(?:\([^)\s]*\))?:?)(?=[\s|])"
     rb")"
 )
@@ -83,15 +85,16 @@ _IN_BRACKET = re.compile(
     + _TIME
     + rb"|"
     + _CLOCK
-    + rb")[\s,:|]*)?(?:\d+:(?:\d+:)?\d{4}/\d{6}(?:\.\d+)?:|[\w.-]*[:#]|[\w .-]{1,40}[/|])?"
+    + rb")[\s,:|]*)?(?:\d+:(?:\d+:)?\d{4}/\d{6}(?:\.\d+)?:|[\w.-]*[:#]|[\w .#-]{1,40}[/|])?"
     rb"(?P<word>(?i:" + _ALL + rb"))(?:[/\s:].*)?\s*[\])>]$"
 )
 _LETTER = re.compile(rb"[\[<](?P<letter>[DIWECF])(?:\s+\d.*)?[\]>]$")
 _GLOG = re.compile(
-    rb"(?P<letter>[VDIWECF])(?:/[\w.$-]{1,80} *\( *\d+\): |\d{4}(?:\d\d|\d{4})? \d\d:\d\d:\d\d|, \[\d{4}-"
+    rb"(?P<letter>[VDIWECF])(?:/[\w.$-]{1,80} *\( *\d+\): | \[\d\d/|\d{4}(?:\d\d|\d{4})? \d\d:\d\d:\d\d|, \[\d{4}-"
     rb"| (?=\d{4}-\d\d-\d\d[ T]\d| ?\(\d+\) ))"
 )
-_HAS_TIME = re.compile(rb"\d{1,2}:\d\d:\d\d|\d{4}-\d\d-\d\d|\[ *\d+\.\d{6}\]")
+_HAS_TIME = re.compile(rb"\d{1,2}:\d\d:\d\d|\d{4}-\d\d-\d\d|\[ *\d+\.\d{3,6}\]")
+_XORG = {b"(EE)": ERROR, b"(WW)": WARNING, b"(II)": INFO}
 _KERNEL_TIME = re.compile(rb"\[ *\d+\.\d{6}\]")
 _PRIORITY = re.compile(rb"<(?P<priority>\d{1,3})>")
 _ADDRESS = re.compile(rb"(?:\d{1,3}\.){3}\d{1,3}\b|[0-9a-fA-F]*:[0-9a-fA-F:]+ - ")
@@ -157,7 +160,7 @@ def read(line: bytes) -> Head:
     runtime = _RUNTIME.match(start)
     if runtime:
         return _inside(line[runtime.end() :])
-    head, message = _header(start)
+    head, message, said = _header(start)
     behind = _JSON_BEHIND.match(line) if head.level is None and head.starts_record else None
     rest = line[behind.end() if behind else message :]
     fields = structured.read_json(rest) if head.level is None and rest[:1] == b"{" else None
@@ -171,32 +174,32 @@ def read(line: bytes) -> Head:
     if status is not None and _ADDRESS.match(start):
         level = None  # the record of a request has no level: what looks like one is a user's name
     starts = head.starts_record or status is not None or level is not None
-    return Head(level, starts, status, rest[:HEADER_BYTES], is_timed=head.is_timed)
+    return Head(level, starts, status, rest[:HEADER_BYTES], start[said:] if said else b"", is_timed=head.is_timed)
 
 
 def _inside(line: bytes) -> Head:
     """What *line* says of itself, which stands inside another line."""
     inner = read(line[: HEADER_BYTES * 24])
     inside = line[: HEADER_BYTES * 24] if inner.inside is None else inner.inside
-    return Head(inner.level, True, inner.status, inner.message, inside, is_timed=True)
+    return Head(inner.level, True, inner.status, inner.message, inner.said, inside, is_timed=True)
 
 
-def _header(start: bytes) -> tuple[Head, int]:
-    """The level and whether a record starts, by stepping over the header; and where the message begins."""
+def _header(start: bytes) -> tuple[Head, int, int]:
+    """The level and whether a record starts, by stepping over the header; where the message begins, or perhaps does."""
     letter = _GLOG.match(start)
     if letter:
-        return Head(_LETTERS[letter["letter"]], starts_record=True, is_timed=True), letter.end()
+        return Head(_LETTERS[letter["letter"]], starts_record=True, is_timed=True), letter.end(), 0
     priority = _PRIORITY.match(start)
     if priority:
         return _behind_priority(start, priority)
     warning = _WARNING.match(start)
     if warning:
-        return Head(WARNING, starts_record=True), warning.end()
+        return Head(WARNING, starts_record=True), warning.end(), 0
     event = _EVENTS.match(start)
     if event:
-        return Head(LEVELS.get((event["of_windows"] or event["of_kubernetes"]).lower(), INFO), True), event.end()
+        return Head(LEVELS.get((event["of_windows"] or event["of_kubernetes"]).lower(), INFO), True), event.end(), 0
     if _LAMBDA.match(start):
-        return Head(INFO, starts_record=True), 0
+        return Head(INFO, starts_record=True), 0, 0
     walk = _Walk(start, 0, timed=False)
     level = walk.level()
     if level is None and walk.timed:
@@ -206,7 +209,7 @@ def _header(start: bytes) -> tuple[Head, int]:
         level = _apart(start, walk.timed)
     starts = walk.timed or level is not None or bool(_ADDRESS.match(start))
     is_timed = walk.timed or _HAS_TIME.search(start, 0, 64) is not None
-    return Head(level, starts, is_timed=is_timed), walk.message
+    return Head(level, starts, is_timed=is_timed), walk.message, walk.said if level is None else 0
 
 
 def _apart(start: bytes, is_timed: bool) -> int | None:
@@ -228,14 +231,14 @@ def _apart(start: bytes, is_timed: bool) -> int | None:
     return LEVELS[word] if word and word.decode() not in words.ORDINARY else None
 
 
-def _behind_priority(start: bytes, priority: re.Match[bytes]) -> tuple[Head, int]:
+def _behind_priority(start: bytes, priority: re.Match[bytes]) -> tuple[Head, int, int]:
     """Syslog's number says what it is, unless it is none and the message says plainly that it is an error."""
     level = words.level_of_severity(int(priority["priority"]) & 7)
     walk = _Walk(start, priority.end(), timed=True)
     found = walk.level()
     if level < ERROR and found is not None and (walk.is_plain or found < ERROR):
         level = found
-    return Head(level, starts_record=True, is_timed=True), walk.message
+    return Head(level, starts_record=True, is_timed=True), walk.message, walk.said
 
 
 class _Walk:
@@ -247,6 +250,7 @@ class _Walk:
         self.timed = timed
         self.is_plain = False  # the level that was found has a colon or brackets
         self._is_kernel = False
+        self.said = 0  # where the first name or bracket behind a time stands
         self._begun = timed
         self._names = 0
 
@@ -269,6 +273,8 @@ class _Walk:
                 return level
             if not self._may_step_over(kind, step):
                 return None
+            if self.timed and not self.said and kind in ("name", "bracket") and not _HAS_TIME.search(step[0]):
+                self.said = len(self.start) - len(self.start[self.position :].lstrip())
             self.position = step.end()
             if kind != "name":
                 self.message = len(self.start) - len(self.start[self.position :].lstrip())
@@ -295,7 +301,8 @@ class _Walk:
         found = _LEVEL_BEHIND.match(self.start)
         if found is None or found["name"].partition(b":")[0].lower() in LEVELS or _NAMES_ERROR.search(found["name"]):
             return
-        is_plain = found["mark"] is not None and (found["word"].isupper() or found["mark"] == b"]")
+        is_program = found["mark"] == b":" and found["name"].endswith(b":") and found["name"].islower()
+        is_plain = found["mark"] is not None and (found["word"].isupper() or found["mark"] == b"]" or is_program)
         if is_plain or (found["word"].isupper() and len(found["name"]) > 2):
             self.position = self.message = found.end("name")
             self._begun = True
@@ -330,6 +337,8 @@ class _Walk:
     def _bracketed(self, bracket: bytes) -> int | None:
         self.timed = self.timed or bool(_HAS_TIME.search(bracket))
         self._is_kernel = self._is_kernel or _KERNEL_TIME.match(bracket) is not None
+        if self.timed and bracket in _XORG:
+            return _XORG[bracket]
         word = _IN_BRACKET.match(bracket)
         if word:
             return LEVELS[word["word"].lower()]

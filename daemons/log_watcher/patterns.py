@@ -105,11 +105,15 @@ class Patterns:
         if head.inside is not None:
             return self._inside(plain, head)
         bare = prefixes.split(plain)[1]
-        if _heads_trace(bare) or (head.starts_record and traces.is_head(head.message)):
+        said = (head.message, head.said) if head.starts_record else ()
+        if _heads_trace(bare) or any(map(traces.is_head, said)):
             return "" if self.is_ignored(line) else "trace"
         if bare[:4].isspace():
             return self._indented(plain, bare)
-        return "pattern" if self._tells_failure(plain, head.message) or self._found(plain, self._errors) else ""
+        if failures.is_success(bare):
+            return ""
+        told = self._tells_failure(plain, head.message) or (bool(head.said) and self._tells_failure(head.said, b""))
+        return "pattern" if told or self._found(plain, self._errors) else ""
 
     def _indented(self, line: bytes, bare: bytes) -> Why:
         """Whether a line that is set in, so a part of what stands above it, is an error all the same."""
@@ -130,7 +134,7 @@ class Patterns:
         return (failures.is_failure(line) or failures.is_failure(message)) and not self._ignored(line)
 
     def _despite_level(self, line: bytes, level: int) -> Why:
-        if level == words.WARNING and blocks.is_heading(line):
+        if level == words.WARNING and blocks.is_heading(prefixes.split(line)[1]):
             return "" if self.is_ignored(line) else "trace"
         own = level == words.WARNING and self._own_errors is not None and self._own_errors.search(line)
         return "pattern" if own and not self._ignored(line) else ""

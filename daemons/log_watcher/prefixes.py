@@ -21,7 +21,7 @@ _PREFIX = re.compile(
     rb"(?:\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?: )?"
     rb"|(?P<step>#\d{1,3}) \d{1,5}\.\d{1,3} (?! )|(?P<timed>(?:\d{4}-\d\d-\d\dT\S{8,30}"
     rb"|[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d)) "
-    rb"(?:(?P<stream>std(?:out|err)) [FP] |(?P<tag>\S{1,80} [\w./-]{1,60}\[\d+\]): )"
+    rb"(?:(?P<stream>std(?:out|err)) [FP] |(?P<tag>(?:\S{1,80} )?[\w./-]{1,60}\[[\w.-]{1,20}\]): )"
 )
 
 
@@ -56,11 +56,29 @@ def split(line: bytes) -> tuple[Prefix | None, bytes]:
 
 def _split_piece(line: bytes) -> tuple[Prefix | None, bytes]:
     found = _PERHAPS.match(line)
-    if found is None or traces.shape(line[found.end() :]) in ("plain", "note"):
+    if found is None:
+        return None, line
+    rest = line[found.end() :]
+    if traces.shape(rest) in ("plain", "note") and not traces.is_npm(rest):
         return None, line
     if found["stamp"]:
         return STAMP, line[found.end() :]
     return (None, line) if found["number"].lower() in LEVELS else (Prefix(found["number"], False), line[found.end() :])
+
+
+def split_as(line: bytes, prefix: Prefix) -> tuple[Prefix | None, bytes]:
+    """Like `split`, for a line that may follow one with this *prefix*: then it need not look like anything."""
+    found = _PERHAPS.match(line)
+    if found is not None and (found["number"] or b"") == prefix.who:
+        return prefix, line[found.end() :]
+    return split(line)
+
+
+def late(first: bytes, second: bytes) -> Prefix | None:
+    """The prefix that *first*, a record, shares with *second*, a piece of a trace that follows it."""
+    prefix = _split_piece(second)[0]
+    found = _PERHAPS.match(first) if prefix is not None else None
+    return prefix if found is not None and prefix is not None and (found["number"] or b"") == prefix.who else None
 
 
 def _out_of_json(line: bytes) -> tuple[Prefix | None, bytes]:

@@ -32,6 +32,13 @@ FOREIGN_BEFORE = 3
 _POSTGRES = re.compile(rb"[\s\]:@](?:ERROR|FATAL|PANIC):  ")
 _POSTGRES_MORE = re.compile(rb"[\s\]:@](?:DETAIL|HINT|CONTEXT|STATEMENT|QUERY|LOCATION):  ")
 
+# Of OpenStack, Android and RabbitMQ each line of an error has the whole header.
+_REPEATED = re.compile(
+    rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} \d+ (?:ERROR|CRITICAL|TRACE) [\w.]+ "
+    rb"|\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} +\d+ +\d+ [EF] [^:]{1,60}: "
+    rb"|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}[+-]\d\d:\d\d \[error\] <[\d.]+> ?"
+)
+_ZAP = re.compile(rb"\t(?:ERROR|FATAL|D?PANIC|error|fatal|d?panic)\t")
 # ESLint's next finding.
 _LINT = re.compile(rb"\s+\d+:\d+ +(?:error|warning)\s")
 # What compilers quote of the source below an error: TypeScript's `12   f("x");`.
@@ -65,6 +72,9 @@ class Record:
         self._takes_any = self._structured and (head.is_timed or bool(above))
         # A trace may follow behind lines of others.
         self._announces = may_announce and self._structured and judgement.why == "level"
+        self._is_zap = _ZAP.search(bare) is not None
+        header = _REPEATED.match(bare)
+        self._header = header[0] if header else b""
         self._is_compilers = _BY_COMPILER.search(line) is not None
         self._statement = _POSTGRES.search(line) is not None
         # Frames, or a trace's head, have been seen.
@@ -94,6 +104,11 @@ class Record:
         return self.lines if self._prefix is None else tuple(prefixes.split(line)[1] for line in self.lines)
 
     @property
+    def may_repeat(self) -> bool:
+        """Whether it is of a kind that repeats its header, with the time to the millisecond, on each of its lines."""
+        return bool(self._header)
+
+    @property
     def is_alone(self) -> bool:
         """Whether it is the one line that it began with."""
         return self._count == 1
@@ -116,7 +131,9 @@ class Record:
 
     def take(self, line: bytes, patterns: Patterns) -> bool:
         """Add *line* (True), step over it, or close: then it is not part of this event and may begin another."""
-        prefix, bare = (None, line) if self._prefix is None else prefixes.split(line)
+        if self._prefix is None and self._count == 1:
+            self._prefix = prefixes.late(self._first[-1], line)
+        prefix, bare = (None, line) if self._prefix is None else prefixes.split_as(line, self._prefix)
         if self._count == 1 and prefix is None and self._prefix == prefixes.STAMP and traces.is_below_head(line):
             self._prefix = None  # only the first line has a time in front
         if self._block is not None:
@@ -147,6 +164,8 @@ class Record:
         if self._prefix is None or not self._prefix.is_timed or shape != "plain":
             return False
         is_expected = self._python_frames or self._plain_allowed or self._in_message or traces.is_piece(bare)
+        if self._is_zap and (traces.is_piece(bare) or traces.is_go_name(bare)):
+            return False
         return not (self._in_trace and is_expected)
 
     def _belongs(self, line: bytes, shape: Shape, patterns: Patterns) -> bool:
@@ -184,6 +203,8 @@ class Record:
         if shape == "head" and line[:1] in (b" ", b"|"):
             return True
         if self._statement and _POSTGRES_MORE.search(line):
+            return True
+        if self.may_repeat and line.startswith(self._header):
             return True
         return self._is_compilers and _QUOTED_SOURCE.match(line) is not None
 
@@ -255,8 +276,10 @@ class Record:
         ended_frames = self._python_frames and (
             shape not in ("frame", "indented", "head") or traces.names_group_member(line) or traces.ends_ruby(line)
         )
-        self._was_set_in = self._was_set_in or (
-            shape == "indented" and not self._in_trace and not traces.is_piece(line)
+        self._was_set_in = (
+            self._was_set_in
+            or (shape == "frame" and not self._python_frames)
+            or (shape == "indented" and not self._in_trace and not traces.is_piece(line))
         )
         self._plain_allowed = max(0, self._plain_allowed - 1)
         self._plain = self._plain + 1 if shape == "plain" else 0

@@ -47,13 +47,15 @@ _LEAD = re.compile(
     rb"|Unhandled exception:$"
     rb"|#<Thread:.{1,200}> terminated with exception|bundler: failed to load command|== Compilation error in file "
     rb"|thread '[^']*' has overflowed its stack|Error occurred during initialization of (?:VM|boot)|Execution error \("
-    rb"|AH00526: |ERROR in \.{0,2}/|error during build:|Module build failed|\s\xe2\xa8\xaf \S{1,200} \(\d+:\d+\) @ "
+    rb"|AH00526: |ERROR in \.{0,2}/|error during build:|\[Recovery\] .{0,40}panic recovered:|\s?FAIL  \S"
+    rb"|Errors in file |Module build failed|\s\xe2\xa8\xaf \S{1,200} \(\d+:\d+\) @ "
     rb"|error - \./|--- Logging error ---$"
 )
 # Where Java's own logging has the time: above the line with the level.
 _TIME_ABOVE = re.compile(
     rb"[A-Z][a-z]{2} \d{1,2}, \d{4},? \d{1,2}:\d\d:\d\d[\s\xe2\x80\xaf]{1,3}[AP]M \S{1,200} \S{1,100}$"
 )
+_PROCESS_ABOVE = re.compile(rb"Process \S{1,80}-\d+:$")
 _LEVEL_ALONE = re.compile(rb"(?:SEVERE|WARNING|INFO|CONFIG|FINE|FINER|FINEST): ")
 _EMBEDDED = re.compile(rb"Traceback \(most recent call last\):$")
 _PREAMBLE = re.compile(
@@ -70,7 +72,7 @@ _FRAME = re.compile(
     rb"|\s+\d+: +\S|stack backtrace:"
     rb"|\s+from \S+:\d+:in "
     rb"|#\d+ +(?:0x|/|\{main\}|\[internal|[A-Za-z_<][\w.:<>$~*\\]*(?: \(|\())"
-    rb"|(?:Raised|Re-raised|Called) (?:at|from|by) |\d+\. .{1,300} @ 0x|\s*\[\d+\] \S"
+    rb"|(?:Raised|Re-raised|Called) (?:at|from|by) |\d+\. .{1,300} @ 0x|\s+\[\d+\] \S|/\S{1,300}:\d+ \(0x"
 )
 _GO_CALL = re.compile(rb"(?:panic|[\w./*()\[\]{}%-]+\.[\w.*()\[\]{}-]+)\(.*\)$")
 _CHAIN = re.compile(
@@ -85,7 +87,7 @@ _NOTE = re.compile(
 )
 _TAIL = re.compile(
     rb"BEGIN failed--|Aborted|operable program or|Execution halted|note: |See [\"']systemctl|compilation terminated"
-    rb"| @ \./|digest: |\):$"
+    rb"| @ \./|digest: |\s\xe2\x9d\xaf |info Visit |in expression starting at |\):$"
 )
 _NPM = re.compile(rb"npm (?:ERR!|error)(?: |$)")
 
@@ -136,6 +138,14 @@ def is_java(line: bytes) -> bool:
     return kind is not None and (kind["type"] or b"").count(b".") >= 2
 
 
+_GO_NAME = re.compile(rb"[\w./-]+\.[\w.()*\[\]{}-]+$")
+
+
+def is_go_name(line: bytes) -> bool:
+    """Whether *line* may be a function's name in the stack that zap prints."""
+    return bool(_GO_NAME.match(line))
+
+
 def is_tail(line: bytes) -> bool:
     """Whether *line* trails after an error of any look."""
     return bool(_TAIL.match(line))
@@ -167,7 +177,9 @@ def is_preamble(line: bytes) -> bool:
 
 
 def is_above(above: bytes, line: bytes) -> bool:
-    """Whether *above*, the line over *line*, has its time."""
+    """Whether *above*, the line over *line*, has its time, or names the process whose trace it is."""
+    if _PROCESS_ABOVE.match(above):
+        return opens_python_frames(line)
     return bool(_LEVEL_ALONE.match(line) and _TIME_ABOVE.match(above))
 
 
@@ -177,8 +189,8 @@ def announces(line: bytes) -> bool:
 
 
 def is_below_record(line: bytes) -> bool:
-    """Whether *line* begins a trace as loggers print it below a record: Python's, or Java's."""
-    return opens_python_frames(line) or is_java(line)
+    """Whether *line* begins a trace as loggers print it below a record."""
+    return opens_python_frames(line) or shape(line) == "exception"
 
 
 def is_below_head(line: bytes) -> bool:
@@ -187,7 +199,7 @@ def is_below_head(line: bytes) -> bool:
 
 
 def may_be_above(line: bytes) -> bool:
-    return bool(_TIME_ABOVE.match(line))
+    return bool(_TIME_ABOVE.match(line) or _PROCESS_ABOVE.match(line))
 
 
 def is_npm(line: bytes) -> bool:
