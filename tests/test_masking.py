@@ -47,6 +47,7 @@ WRITTEN = {
     "written_2.jsonl": "94.33 % / 1.76 %",
     "written_3.jsonl": "97.53 % / 1.44 %",
     "written_4.jsonl": "95.95 % / 1.25 %",
+    "written_5.jsonl": "84.95 % / 1.43 %",
 }
 
 

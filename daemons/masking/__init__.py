@@ -19,7 +19,7 @@ proportion to the text's length: cues are looked for as plain substrings, and wh
 
 from daemons.masking.commands import holds_command, masked_commands
 from daemons.masking.documents import masked_documents
-from daemons.masking.margins import without_margins
+from daemons.masking.margins import COLOURS, without_colours, without_margins
 from daemons.masking.marks import MASK
 from daemons.masking.named import holds_name, masked_names
 from daemons.masking.shapes import masked_shapes
@@ -31,6 +31,8 @@ __all__ = ["MASK", "has_cue", "mask"]
 
 def mask(text: str) -> str:
     """*text* with keys, tokens and passwords replaced by `[masked]`; names of keys and users stay. Twice is once."""
+    if any(mark in text for mark in COLOURS):
+        text = without_colours(text, _masked)
     for _ in range(_PASSES):
         masked = _masked(without_margins(text, _masked) if "\n" in text else text)
         if masked == text:

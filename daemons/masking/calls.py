@@ -43,6 +43,8 @@ CALLS = (
     ("PlainAuth", _call(r"\bPlainAuth", 3)),
     ("asicAuth", _call(r"\b(?:HTTP|Set|set|with)?[Bb]asicAuth(?:entication)?", 2)),
     ("uth.basic", _call(r"\b[Aa]uth\.basic", 2)),
+    ("redential]::new(", _call(r"\w{0,30}Credentials?\]::new", 2)),
+    ("TOTP(", _call(r"\b[TH]OTP", 1, _OPAQUE)),
     ("redential(", _call(r"\b\w{0,30}Credentials?", 2)),
     ("db.auth(", _call(r"\bdb\.auth", 2)),
     ("pgp_sym_", _call(r"\bpgp_sym_\w{2,20}", 2)),

@@ -74,7 +74,13 @@ _COMMANDS = (
     ("SecureString", rf"ConvertTo-SecureString(?:[ \t]+-String)?[ \t]+{_WORD}"),
     ("chpasswd", r"chpasswd\b[^\n]{0,80}?[\s\"'][\w.-]{1,32}:(?P<bare>[^\s:\"']{4,200})"),
     ("PASSWORD FOR", rf"PASSWORD FOR[ \t]+\S{{1,120}}[ \t]*=[ \t]*(?:PASSWORD\()?{_WORD}"),
-    ("pass:", r"-pass(?:in|out)?[ \t]{1,4}pass:(?P<bare>[^\s\"']{1,200})"),
+    (
+        "pass:",
+        (
+            r"-pass(?:in|out)?[ \t]{1,4}[\"']?pass:(?:\"(?P<quoted>[^\"\n]{1,200})|'(?P<single>"
+            r"[^'\n]{1,200})|(?P<bare>[^\s\"']{1,200}))"
+        ),
+    ),
     ("openssl", rf"openssl\b{_MORE}[\s\"'](?:-k|-K|-pass){_GAP}(?!pass:|env:|file:|fd:|stdin){_WORD}"),
     ("ssh-keygen", rf"ssh-keygen\b{_MORE}[\s\"']-N{_GAP}?{_WORD}"),
     ("ssh-keygen", rf"ssh-keygen\b{_MORE}[\s\"']-P{_GAP}?{_WORD}"),
@@ -112,6 +118,14 @@ _COMMANDS = (
             rf"(?:=|{_GAP}){_CHOSEN}"
         ),
     ),
+    ("check_", rf"\bcheck_\w{{2,20}}\b{_MORE}[\s\"']-a{_GAP}{_PAIR}"),
+    ("sql ", rf"\b(?:isql|osql|tsql|fisql|sqsh)\b{_MORE}[\s\"']-P{_GAP}?{_WORD}"),
+    ("certutil", rf"certutil\b{_MORE}[\s\"']-p{_GAP}{_WORD}"),
+    ("keychain", rf"(?:unlock|create)-keychain\b{_MORE}[\s\"']-p{_GAP}{_WORD}"),
+    ("rar ", rf"\b(?:un)?rar\b{_MORE}[\s\"']-h?p{_STUCK}"),
+    ("ads", rf"\bnet{_GAP}ads\b{_MORE}[\s\"']{_PERCENT}"),
+    ("curl", rf"curl\b{_OPTIONS}[\s\"'](?:-b|--cookie)(?:=|{_GAP})[\"']?[\w.-]{{1,80}}=(?P<likely>[^\s;\"']{{8,600}})"),
+    ("oathtool", rf"oathtool\b{_MORE}[\s\"'](?:-b|--base32){_GAP}(?:{_MORE}{_GAP})?{_LIKELY}"),
     (" -U", rf"-U{_GAP}[^\s\"']{{1,80}}{_MORE}[\s\"'](?:-p|-P|-w){_GAP}{_CHOSEN}"),
     (" -p ", rf"[ \t]-p[ \t]+(?![0-9a-f]{{7,64}}(?:\s|$)){_LIKELY}"),
     (" -y ", r"[ \t]-y[ \t]+(?:hmac-\w{1,12}:)?[\w.-]{1,100}:(?P<bare>[A-Za-z0-9+/]{8,400}={0,2})"),
@@ -119,7 +133,7 @@ _COMMANDS = (
     ("+login", r"\+login[ \t]+\S{1,64}[ \t]+(?P<bare>[^\s+]\S{2,100})"),
     ("addauth", r"\baddauth[ \t]+digest[ \t]+[^\s:]{1,64}:(?P<bare>\S{3,100})"),
     ("pserver:", r":pserver:[^\s:@]{1,64}:(?P<bare>[^\s@]{3,100})@"),
-    ("-password ", rf"\b(?:set|change)-(?:\w{{1,20}}-){{0,2}}password[ \t]+(?!--?\w){_WORD}"),
+    ("-password ", rf"\b(?:set|change|reset)-(?:\w{{1,20}}-){{0,2}}password[ \t]+(?!--?\w){_WORD}"),
     ("smbclient", rf"smbclient\b{_MORE}[\s\"']{_PERCENT}"),
     (
         "htpasswd",

@@ -28,7 +28,7 @@ _BOTH = (
 _BOTH_CUES = ("/pa", "/pw", "/Pa", "/PA", "/PW", "/ P", "/ p")
 _KEYLOG = r"[0-9a-f]{64}[ \t](?P<bare>[0-9a-f]{64,})"
 # What a command that makes a secret, or decodes one, prints.
-_PRINTS = r"[^\n]{0,60}\r?\n(?P<chosen>[^\s\"']{8,2000})(?=[ \t]*(?:[\r\n]|$))"
+_PRINTS = r"[^\n]{0,60}\r?\n(?P<chosen>[^\s\"']{8,8000})(?=[ \t]*(?:[\r\n]|$))"
 # Commands that show a secret, behind a prompt.
 _ASKING = (" get", " show ", " read ", " access ", " lookup ", " output ", ":get ", "-password ")
 _ASKS = (
@@ -36,6 +36,11 @@ _ASKS = (
     r"|show|read|access|lookup|output|print"
     r"|find-generic-password)\b[^\n]{0,120}?(?i:pass|secret|token|key|cred)"
 )
+# What takes a password from its input; who logged in, and with what.
+_TAKES = (
+    r"(?:kinit|cryptsetup|[^\n|]{1,120}(?:--pass\w{0,12}-(?:on-)?stdin|passphrase-fd|--stdin\b|smbpasswd|htpasswd))"
+)
+_SLASHED = r"[\w.@\\-]{1,64}[ \t]?/[ \t]?(?P<chosen>[^\s\"',;)/\]]{6,100})(?![\w/])"
 DIALOGUES = (
     ("PASS ", rf"{_SURE}PASS[ \t]+{_ANY}{_LINE_END}"),
     ("PASS ", rf"^USER[ \t]+\S{{1,100}}[ \t]*\r?\n(?:[^\n]{{0,200}}\n){{0,3}}?PASS[ \t]+{_ANY}{_LINE_END}"),
@@ -101,7 +106,13 @@ DIALOGUES = (
     (" XAUTH ", r":[ \t]*XAUTH[ \t]+[\"'](?P<quoted>[^\"'\n]{3,200})"),
     ("auth_basic_user", r"\bauth_basic_user[ \t]+[^\s:]{1,64}:(?P<bare>[^\s;]{3,200})"),
     # what names a user and a password at once
-    ("redentials", r"\b[cC]redentials?[ \t]*[:=]?[ \t]+[\w.@+-]{1,64}[ \t]?[:/][ \t]?(?P<chosen>[^\s\"',;)]{6,200})"),
+    (
+        "redentials",
+        (
+            r"\b[cC]redentials?[ \t]*[:=]?[ \t]+(?:(?:is|are)[ \t:]{1,3})?[\w.@+-]{1,64}[ \t]?[:/][ \t]?"
+            r"(?P<chosen>[^\s\"',;)]{6,200})"
+        ),
+    ),
     ("creds", r"\bcreds?[ \t]*[:=]?[ \t]+[\w.@+-]{1,64}[:/](?P<chosen>[^\s\"',;)]{6,200})"),
     (
         "assword",
@@ -131,9 +142,61 @@ DIALOGUES = (
     ("get-password", rf"get-(?:login-)?password{_PRINTS}"),
     ("stats auth", r"\bstats[ \t]+auth[ \t]+[^\s:]{1,64}:(?P<bare>\S{3,100})"),
     ("login=", r"\blogin=[\w.@-]{1,64}:(?P<chosen>[^\s\"']{6,100})"),
+    (" password ", r"[\w-]{1,40}/\S{0,40}passw\S{0,40}[ \t]+(?:password|string)[ \t]+(?P<bare>\S{3,200})"),
     ("d-i ", r"\bd-i[ \t]+\S{0,60}passw\S{0,40}[ \t]+(?:password|string)[ \t]+(?P<bare>\S{3,200})"),
     ("Key Content", r"\bKey Content[ \t]*:[ \t]*(?P<bare>\S{3,100})"),
     ("WIFI:", r"\bWIFI:[^\n]{0,100}?;P:(?P<bare>[^;\n]{3,100})"),
     ("oneycomb-", r"(?i:x-honeycomb-team)[\"']?[ \t]*[:=][ \t]*[\"']?(?P<bare>[^\s\"',]{8,100})"),
+    (
+        " | ",
+        (
+            rf"(?:echo|printf)[ \t]+(?:-\w[ \t]+)?(?:\"(?P<quoted>[^\"\n]{{4,100}})\"|'(?P<single>"
+            rf"[^'\n]{{4,100}})'|(?P<chosen>\S{{4,100}}))[ \t]*\|[ \t]*(?:sudo[ \t]+)?{_TAKES}"
+        ),
+    ),
+    ("--pat", r"--pat(?:=|[ \t]+)[\"']?(?P<bare>[^\s\"'-][^\s\"']{7,200})"),
+    ("ogin", rf"(?i:\blog-?in\b|\blogon\b)[^\n/]{{0,30}}?[\s:\[(]{_SLASHED}"),
+    ("LOGIN", rf"\bLOGIN\b[^\n/]{{0,30}}?[\s:\[(]{_SLASHED}"),
+    ("[+]", r"\[\+\][ \t]+[^\s:]{1,64}:(?P<chosen>[^\s:/]{5,100})"),
+    ("USER_INFO", r"USER_INFO=[\"']?[^\s:\"']{1,100}:(?P<bare>[^\s\"']{4,200})"),
+    ("user.info", r"user\.info=[\"']?[^\s:\"']{1,100}:(?P<bare>[^\s\"']{4,200})"),
+    (" * ", r"(?m:^|[ \t])[^\s#*]{1,64}[ \t]+\*[ \t]+\"?(?P<chosen>[^\s\"]{5,100})\"?[ \t]+\*[ \t]*(?:#|$)"),
+    (
+        "samba-tool",
+        (
+            r"samba-tool[ \t]+user[ \t]+(?:create|add|setpassword)[ \t]+\S{1,64}[ \t]+(?P<bare>"
+            r"[^\s-]\S{3,100})"
+        ),
+    ),
+    ("initial-password", rf"initial-password{_PRINTS}"),
+    ("secret key", r"untrusted comment:[^\n]{0,80}secret key[^\n]{0,40}\r?\n(?P<bare>[A-Za-z0-9+/]{40,400}={0,2})"),
+    ("wordpress_", r"wordpress_(?:logged_in|sec)_[0-9a-f]{16,64}=(?P<bare>[^\s;\"']{16,600})"),
+    ("accounts", r"\baccounts[\"']?[ \t]?[:=][ \t]?\[[ \t]?[\"'](?:0x)?(?P<bare>[0-9a-fA-F]{64})"),
+    ("davfs", r"davfs\S{0,20}[^\n]{0,40}?[ \t]\S{1,100}[ \t]+\S{1,64}[ \t]+\"?(?P<chosen>[^\s\"]{5,100})\"?[ \t]*$"),
+    ("::", r"\bname=\w{0,40}(?i:pass|secret|token|key)\w{0,20}::(?P<bare>\S{4,400})"),
+    (
+        "obscure",
+        (
+            r"\brclone[ \t]+obscure[ \t]+(?:\"(?P<quoted>[^\"\n]{3,100})\"|'(?P<single>[^'\n]{3,100})'|"
+            r"(?P<bare>[^\s-]\S{2,100}))"
+        ),
+    ),
+    ("radtest", r"\bradtest[ \t]+(?:-\S{1,20}[ \t]+)*\S{1,64}[ \t]+[\"']?(?P<bare>[^\s\"']{3,100})"),
+    (
+        "SSID",
+        (
+            r"\bSSID[\"']?[=:][ \t]?[^\s,;]{1,64}[\s,;]{1,3}(?:key|psk|pass\w{0,8}|pwd)[=:][ \t]?[\"']?"
+            r"(?P<bare>[^\s\"',;]{3,100})"
+        ),
+    ),
+    (
+        "ssid",
+        (
+            r"\bssid[\"']?[=:][ \t]?[^\s,;]{1,64}[\s,;]{1,3}(?:key|psk|pass\w{0,8}|pwd)[=:][ \t]?[\"']?"
+            r"(?P<bare>[^\s\"',;]{3,100})"
+        ),
+    ),
+    ("SecureString", r"SecureString\\?\"[^\n{}]{0,300}?\\?\"Value\\?\"[ \t]?:[ \t]?\\?\"(?P<quoted>[^\"\\\n]{3,400})"),
+    ("dockerc", r"dockerc(?:onfigjson|fg)[\"']?[ \t]?[:=][ \t]?[\"']?(?P<bare>[A-Za-z0-9+/]{16,8000}={0,2})"),
     ("::add-mask::", r"::add-mask::(?P<bare>\S{4,400})"),
 )

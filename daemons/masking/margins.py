@@ -12,7 +12,7 @@ from daemons.masking.lazy import lazy
 
 _TIME = r"\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[\d.,]{0,10}(?:Z|[ ]?[+-]\d\d:?\d\d)?\]?"
 _MARGIN = lazy(
-    rf"(?:[ \t]{{0,8}}(?:{_TIME}"
+    rf"(?:[ \t]{{0,8}}+(?:{_TIME}"
     r"|[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d(?: [\w.-]{1,64})? [\w./-]{1,64}(?:\[\d{1,8}\])?:"
     r"|[IWEF]\d{4} \d\d:\d\d:\d\d\.\d{1,9}[ ]{1,8}\d{1,8} [\w./-]{1,64}:\d{1,6}\]"
     r"|\d{1,8} --- \[[^\]\n]{1,64}\] [\w.$\[\]/-]{1,64}[ ]{0,20}:"
@@ -38,3 +38,15 @@ def without_margins(text: str, masked: Callable[[str], str]) -> str:
     gone = len(inner) - len(made)
     numbers = [at + gone if at > head else at for at in range(len(made))]
     return "\n".join(lines[at][: margins[at]] + line for at, line in zip(numbers, made, strict=True))
+
+
+# One of them stands where a colour begins.
+COLOURS = ("\x1b[", "x1b[", "033[", "\\e[", "u001b[")
+_COLOUR = lazy(r"(?:\x1b|\\x1b|\\033|\\e|\\u001b)\[[\d;]{0,16}m")
+
+
+def without_colours(text: str, masked: Callable[[str], str]) -> str:
+    """*text* as *masked* makes it of what it says without its colours, if that holds a secret; else as it is."""
+    plain = _COLOUR.sub("", text)
+    made = masked(plain) if plain != text else plain
+    return made if made != plain else text

@@ -24,7 +24,7 @@ from daemons.masking.notations import (
     bare,
     quoted,
 )
-from daemons.masking.told import codes, may_be_told, told
+from daemons.masking.told import codes, may_be_told, reversed_order, told
 from daemons.masking.values import Place, is_opaque, is_secret, looks_random
 
 _ELEMENT_OPENS = lazy(r"<[\w.:-]{0,38}$")
@@ -39,6 +39,8 @@ _VALUE_BEFORE = lazy(
     r"[\"'][\w./-]{0,60}$",
     re.IGNORECASE,
 )
+# `value: x (DB_PASSWORD)`
+_VALUE_EXPLAINED = lazy(r"value[\"']?[ \t]?[:=][ \t]?(?P<value>\S{4,200})[ \t]\([\w.-]{0,60}$")
 _SCHEME = lazy(
     r"(?:(?:Bearer|Basic|Token|Digest|Negotiate|NTLM|Api-?Key|Api-Token|Bot|SSWS|GenieKey|Hawk|OAuth|Key)(?:[ \t]+|%20)"
     r"|sha(?:1|256|512)=)",
@@ -57,6 +59,10 @@ _FLAG = lazy(r"(?:^|[\s\"'\[(])--?[\w.-]{0,39}$")
 # Behind a comma: the next name in a list or in JSON, which is no value whatever follows it.
 _WORD_OF_LIST = lazy(r"([\"'])[a-z]{2,20}\1(?![)\]])")
 _FIRST_OF_PAIR = lazy(rf"[(\[][ \t]*[bu]?{QUOTE}[\w.-]{{0,36}}$")
+_SETS = lazy(
+    rf"\b(?:[sS]et\w{{0,20}}|put\w{{0,12}}|define|header|append|[aA]dd\w{{0,12}})\([ \t]*{QUOTE}"
+    rf"[\w.-]{{0,36}}$"
+)
 _RESOURCE = lazy(r"\b(?:resource|data|ephemeral) \"[\w-]{0,38}$")
 # The row of a table up to a name in it; what stands behind others' `|` is a command.
 _ROW = lazy(r"(?:.*\n)?(?:.*[:\]][ \t])?[ \t]*(?:\|.*\|?)?[ \t]*\w*", re.DOTALL)
@@ -67,7 +73,8 @@ _NEXT_FIELD = lazy(r"[A-Za-z]+:")
 _KEY_OF_ONE = lazy(
     r"(?<=:)(?:[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}(?![\w-])|[a-z][a-z_-]{1,30}:|\d{1,12}(?![\w.-]))"
 )
-_GROUPS = lazy(r"[A-Za-z0-9]{4,8}(?:-[A-Za-z0-9]{4,8}){1,4}")
+_GROUPS = lazy(r"\d{6,12}|[A-Za-z0-9]{4,8}(?:-[A-Za-z0-9]{4,8}){1,4}")
+_ASSIGNS = lazy(r"\w{1,40}=")
 _SETTING_BEGINS = lazy(r"[ \t|>]*(?:-[ \t])?[\w.\"'-]*")
 _SETTING_ENDS = lazy(r"[\"']?[ \t]*(?:[\r\n]|$)")
 # `Using --password via the CLI is insecure`
@@ -95,11 +102,12 @@ _HEADERS = {
 _COOKIE = lazy(r"[\w.%-]{1,80}=(?P<value>[^;,\s\"'\\]{6,4096})")
 _COOKIE_OF_JSON = lazy(r"[\"'][\w.%-]{1,80}[\"']\s?:\s?[\"'](?P<value>[^\"'\n]{6,4096})")
 _COOKIE_ATTRIBUTES = lazy(r"(?:path|domain|expires|max-age|samesite|version|lang|theme|locale)=", re.IGNORECASE)
-_QUERY = lazy(r"[?&](?:key|code|auth|hash|t|k|s|access)=(?P<value>[A-Za-z0-9._~%+/=-]{16,2048})")
+_QUERY = lazy(r"[?&](?:key|\w{0,12}[cC]ode|auth|hash|t|k|s|access)=(?P<value>[A-Za-z0-9._~%+/=-]{16,2048})")
 _INPUT = lazy(r"<input\b[^<>]{0,300}?\bvalue=[\"'](?P<value>[^\"'<>\n]{3,200})[\"'][^<>]{0,300}>", re.IGNORECASE)
 # The words that a wallet is restored from.
 _PHRASE = lazy(
-    r"(?:seed[ _-]?phrase|mnemonic(?:[ _-]?phrase)?)[\"']?[ \t]*[:=][ \t]*[\"']?"
+    r"(?:(?:seed|recovery|secret|backup)[ _-]?(?:phrase|words)|mnemonic(?:[ _-]?phrase)?|brain ?key)[^\n:=\"']{0,20}"
+    r"(?:[\"']?[ \t]*[:=][ \t]*|[ \t](?=[\"']))[\"']?"
     r"(?P<value>(?:[a-z0-9]{3,10} ){5,23}[a-z0-9]{3,10})",
     re.IGNORECASE,
 )
@@ -116,9 +124,10 @@ def masked_names(text: str) -> str:
             spans += _header(text, at, cue) if cue in _HEADERS else _named(text, at, cue)
             end = spans[-1][1] if spans else 0
     spans += codes(text, lower)
+    spans += reversed_order(text, lower)
     if "<input" in lower:
         spans += [found.span("value") for found in _INPUT.finditer(text) if _TYPE_PASSWORD.search(found.group())]
-    if "seed" in lower or "mnemonic" in lower:
+    if "phrase" in lower or "mnemonic" in lower or "brain" in lower or "words" in lower:
         spans += [found.span("value") for found in _PHRASE.finditer(text)]
     if "?" in text or "&" in text:
         spans += [found.span("value") for found in _QUERY.finditer(text) if looks_random(found["value"])]
@@ -153,11 +162,16 @@ def _lower(text: str) -> str:
     return lower if len(lower) == len(text) else "".join(sign.lower()[:1] for sign in text)
 
 
+_CUT_SHORT = 24
+
+
 def _header(text: str, at: int, cue: str) -> Iterator[Span]:
     found = _HEADERS[cue].match(text, at)
     if not found or (at and text[at - 1].isalnum()):
         return
     value = found["value"]
+    if value.endswith("..") and len(value) < _CUT_SHORT:
+        return
     changes = sum(one.islower() and other.isupper() for one, other in pairwise(value))
     if any(sign.isdigit() for sign in value) or changes >= 2 or value.endswith("=") or len(value) >= 24:
         yield found.span("value")
@@ -208,8 +222,9 @@ def _inside_element(text: str, name: Name) -> int | None:
 
 def _value_before(text: str, name: Name) -> Iterator[Span]:
     """`{"value": "x", "name": "DB_PASSWORD"}`"""
-    is_quoted = text[name.end : name.end + 1] in ("'", '"')
-    before = _VALUE_BEFORE.search(text, max(0, name.at - _NEAR), name.at) if is_quoted else None
+    sign = text[name.end : name.end + 1]
+    pattern = _VALUE_BEFORE if sign in ("'", '"') else _VALUE_EXPLAINED if sign == ")" else None
+    before = pattern.search(text, max(0, name.at - _NEAR), name.at) if pattern else None
     if before and is_opaque(before["value"]):
         yield before.span("value")
 
@@ -245,8 +260,12 @@ def _behind_blank(text: str, name: Name, position: int) -> Iterator[Span]:
         yield from _judged(text, name, position, "space")
     elif said:
         yield said
-    elif (name.called.isupper() and "_" in name.called) or name.left.lower().endswith("-api-"):
+    elif _is_setting_or_header(name) and not _ASSIGNS.match(text, position):
         yield from _judged(text, name._replace(family="token"), position, "space")
+
+
+def _is_setting_or_header(name: Name) -> bool:
+    return (name.called.isupper() and "_" in name.called) or name.left.lower().endswith("-api-")
 
 
 def _judged(text: str, name: Name, position: int, sign: str) -> Iterator[Span]:
@@ -289,6 +308,7 @@ def _value_at(text: str, name: Name, position: int, sign: str) -> tuple[int, int
 
 def _place(text: str, name: Name, end: int, sign: str, *, is_quoted: bool) -> Place:
     is_last = text[end + 1 : end + 2] in ")]" and bool(_FIRST_OF_PAIR.search(name.left))
+    is_last = is_last or bool(_SETS.search(name.left))
     is_flag = bool(_FLAG.search(name.left))
     is_code = sign not in "<|" and _is_code(text, name.at) and not _is_setting(text, name, end, sign)
     follows = text[end : end + 40]

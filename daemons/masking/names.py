@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import insort
+from collections.abc import Callable
 from typing import NamedTuple
 
 from daemons.masking.lazy import lazy
@@ -28,13 +29,13 @@ _CUES: tuple[tuple[str, Family, str], ...] = (
     ("heslo", "password", r"heslo"),
     ("salasana", "password", r"salasana"),
     ("adgangskode", "password", r"adgangskode"),
-    ("mot de passe", "password", r"mot de passe"),
+    ("passe", "password", r"passe"),
     ("secret", "secret", r"secrets?(?:[_-]?id(?![a-z]))?"),
     ("credential", "secret", r"credentials?"),
     ("mnemonic", "secret", r"mnemonic(?:[_-]?phrase)?"),
-    ("seed", "secret", r"seed[ _-]?phrase"),
+    ("seed", "secret", r"seed(?:[ _-]?phrase)?"),
     ("key", "secret", r"keys?"),
-    ("token", "token", r"tokens?"),
+    ("token", "token", r"tokens?(?:_ID)?"),
     ("auth", "token", r"auth(?:orization)?"),
     ("cookie", "token", r"cookie"),
     ("session", "token", r"session(?:[ _-]?(?:id|key))?"),
@@ -88,7 +89,7 @@ _FEW = 64
 
 def _ends(words: str) -> re.Pattern[str]:
     """What stands before a cue, ending in one of *words*."""
-    return lazy(rf"(?:{words})[ _.-]?$", re.IGNORECASE)
+    return lazy(rf"(?:{words})[ _.:-]?$", re.IGNORECASE)
 
 
 # Words that make `pass`, `key` and `code` a secret's; other keys are those of tables, caches and doors.
@@ -101,6 +102,7 @@ _BEFORE_PASS = lazy(
     re.IGNORECASE,
 )
 _MEMBER_OF = lazy(r"\w::[\w]{0,30}$")
+_MOT_DE = lazy(r"mots?[ _-]de[ _-]$", re.IGNORECASE)
 _OF_PAM = lazy(r"pam_\w{1,20}\($")
 # `BYPASS`, and other words in capitals that end in it.
 _OTHER_PASS = lazy(
@@ -112,7 +114,7 @@ _OTHER_PASS = lazy(
 )
 _BEFORE_KEY = _ends(
     r"api|access|secret|private|account|authentication|encryption|signing|master|shared ?access"
-    r"|pre-?shared|secret ?or|storage|(?<![a-z])sec"
+    r"|pre-?shared|secret ?or|storage|(?<![a-z])sec|priv"
     r"|subscription|auth|hmac|unseal|fernet|validation|decryption"
 )
 _BEFORE_LIKELY_KEY = _ends(
@@ -151,7 +153,7 @@ _OTHER_TOKEN = _ends(
     r"next|next[ _-]?page|page|continuation|pagination|sync|delta|resume|cursor|fencing|cancel(?:l?ation)?|lock|paging"
     r"|position|partition|ring|erc20|erc721|nft|start|since|stop|end|pad|eos|bos|unk|mask|sep|special|first|last|per"
 )
-_ASKS = _ends(r"is|has|use|no|with")
+_ASKS = _ends(r"is|has|use|no|with|from")
 # These end many words that have nothing to do with them.
 _NEED_BORDER = frozenset(
     "auth sig sid jwt appid session licen assertion psk otp pin cvv cvc salt pk wif senha heslo haslo".split()
@@ -198,25 +200,33 @@ def _family(cue: str, word: str, left: str) -> Family | None:
     is_border = not before.isalpha() or (before.islower() and word[:1].isupper())
     if cue == "key":
         return _of_key(left, word)
-    if cue == "code":
-        return "pin" if _BEFORE_CODE.search(left) else None
-    is_border = is_border or (cue == "session" and before in "jJ")
-    if cue in _NEED_BORDER and not is_border and not (word.isupper() and before.isupper()):
+    if cue in _NEED_BORDER and not is_border and not (word.isupper() and before.isupper()) and before not in "jJ":
         return None
-    if cue == "pass" and _OF_PAM.search(left):
+    if cue in _IS_NONE and _IS_NONE[cue](word, left):
         return None
     if not word.isupper() and _MEMBER_OF.search(left):
         return None  # a type: `AWS::ApiGateway::ApiKey`
     if cue == "pass" and word.lower() == "pass":
         return _of_pass(left, word, is_border=is_border)
-    if cue in ("salt", "pk") and not word.isupper():
-        return None
-    if (cue == "secret" and before == ":") or (cue == "sid" and word != "sid"):
-        return None  # an ARN; the name of a statement in a policy
-    if cue == "token" and (_PUBLIC.search(left) or _OTHER_TOKEN.search(left)):
-        return None
+    if cue == "seed" and "phrase" not in word.lower():
+        return "key"
     is_asked = cue == "secret" and (_ASKS.search(left) or word.lower().endswith("id"))
     return "token" if is_asked else _FAMILIES[cue]
+
+
+# Which words after which are no secret's name.
+_IS_NONE: dict[str, Callable[[str, str], object]] = {
+    "code": lambda _, left: not _BEFORE_CODE.search(left),
+    "passe": lambda _, left: not _MOT_DE.search(left),
+    "pass": lambda _, left: _OF_PAM.search(left),
+    "salt": lambda word, _: not word.isupper(),
+    "pk": lambda word, _: not word.isupper(),
+    "secret": lambda _, left: left.endswith(":"),  # an ARN
+    "sid": lambda word, _: word != "sid",  # the name of a statement in a policy
+    "token": lambda word, left: (
+        (word.lower().endswith("_id") and not word.isupper()) or _PUBLIC.search(left) or _OTHER_TOKEN.search(left)
+    ),
+}
 
 
 def _of_pass(left: str, word: str, *, is_border: bool) -> Family | None:

@@ -14,7 +14,7 @@ from daemons.masking.marks import Span
 _COLOUR = r"(?:(?:\\x1b|\x1b)\[[\d;]{0,12}m){0,4}"
 QUOTE = r"(?:\\{0,15}[\"'`]|&quot;|&#34;|&#39;|%22|%27|\\u0022)"
 SEPARATOR = lazy(
-    rf"{_COLOUR}(?:\[?\])?{QUOTE}?\]?{_COLOUR}(?:"
+    rf"{_COLOUR}(?:\[?\]|%5[Dd])?{QUOTE}?\]?{_COLOUR}(?:"
     # `"name": "password", "value": "x"`, `name="password" value="x"`, and over two lines in YAML
     rf"(?:(?:[ \t]{{1,4}}[a-z-]{{1,20}}=\"[^\"<>\n]{{0,60}}\"){{0,4}}[ \t]{{1,4}}(?:value|content)=\""
     rf"|(?:\s{{0,40}},\s{{0,40}}{QUOTE}\w{{1,24}}{QUOTE}[ \t]?:[ \t]?(?:{QUOTE}[^\"\n]{{0,60}}{QUOTE}"
@@ -26,15 +26,16 @@ SEPARATOR = lazy(
     r"|[ \t]{0,4}(?:<-[ \t]{0,4}(?=[\"'])|~>[ \t])"
     # a form of several parts; a property list; a variable of Terraform; what pydantic was given
     r"|(?<=[\"'])(?:;[^\n]{0,80})?\r?\n(?:[A-Z][\w-]{1,30}:[^\n]{0,80}\r?\n)?\r?\n"
-    r"|</t[dh]>\s{0,20}(?P<data><t[dh][^<>\n]{0,60}>)"
+    r"|</t[dh]>\s{0,20}(?P<data><t[dh][^<>\n]{0,60}>(?:<(?:code|b|strong|span|tt)[^<>\n]{0,60}>)?)"
     r"|</(?:key|name)>\s{0,40}<(?:string|value|data)>(?:\s{0,20}<string>)?"
     r"|(?<=\")[ \t]{0,4}\{[^{}]{0,240}?\bdefault[ \t]{0,8}=[ \t]{0,8}"
     r"|\n[ \t]{1,8}[^\n]{0,240}?\binput_value="
     # PowerShell, and the registry of Windows
     r"|[ \t]+-(?:Value|value)[ \t]+(?=\S)|[ \t]+(?:/t[ \t]+\w{3,20}[ \t]+)?/d[ \t]+(?=\S)|[ \t]+--value[ =](?=\S)"
     r"|[ \t]?\.{3,80}[ \t:]{0,4}(?=[^\s.])"
-    rf"|[ \t]{{0,40}}(?:\([^()\n]{{1,40}}\)[ \t]{{0,4}}(?=:))?(?P<sign>={{1,3}}>?|:=|::(?="
-    rf"[\w+/=-]{{16}})|:(?!:)|：|%3[AaDd])[ \t]{{0,12}}(?:[|>][+-]?\n[ \t]{{1,40}})?"
+    rf"|[ \t]{{0,40}}(?:(?:\([^()\n]{{1,40}}\)|\[[^\[\]\n]{{0,40}}\]|are)[ \t]{{0,4}}(?=:))?"
+    rf"(?P<sign>={{1,3}}>?|:=|::[ \t]?(?="
+    rf"(?=[A-Za-z_+/=-]*\d)[\w+/=-]{{16}})|:(?!:)|：|%3[AaDd])[ \t]{{0,12}}(?:[|>][+-]?\n[ \t]{{1,40}})?"
     rf"|(?P<comma>(?<=[\"'`]),|(?<=\w),(?=[ \t]?\"[^\"\n]{{16,200}}\"\}}))[ \t]{{0,40}}(?=[bBuU]?{QUOTE})"
     r"|[ \t]{0,60}(?P<cell>[│┃║|])[ \t]{1,60}(?=[^\s│┃║|]{3,512}[ \t]*(?:[│┃║|\r\n]|$))"
     r"|(?P<blank>[ \t]{1,60})"
@@ -43,13 +44,14 @@ SEPARATOR = lazy(
 WRAPPER = lazy(
     # what is looked up comes first, what stands for it then
     r"(?:[A-Za-z_$][\w.$]{0,60}(?:[(\[][^()\[\]\n]{0,80}[)\]])?[ \t](?:or|\|\||\?\?)[ \t](?=[\"']))?"
-    r"(?:\[\s{0,40}(?=[\"'b]))?"
+    r"(?:[\"'](?:Bearer|Basic|Token) [\"'][ \t]?[+.&][ \t]?(?=[\"']))?"
+    r"(?:\[\](?:byte|rune)\()?(?:\[\s{0,40}(?=\\{0,3}[\"'b]))?"
     r"(?:\{\s{0,20}[\"']?(?:[SB]|[vV]alue|stringValue|string|plaintext|_value|_text|#text)[\"']?"
     r"[ \t]{0,4}(?::|=>)[ \t]{0,4})?"
     r"(?:\s{0,20}string\(\d{1,5}\)[ \t]?(?=\"))?"
     r"(?:(?:Some|Just|SecretStr|Secret|String|Sensitive|Optional|str|bytes|PASSWORD|MD5|SHA1"
     r"|SHA2)\(?\s{0,40}(?=[\"'b]))?"
-    r"[bBrRuUfF@N]{0,2}(?:\"\"(?=\"[^\"\n])|''(?='[^'\n]))?(?=[\"'])"
+    r"[bBrRuUfF@N]{0,2}(?:\"\"(?=\"[^\"\n])|''(?='[^'\n]))?(?=\\{0,3}[\"'])"
 )
 # The next of several: of a list, of a change.
 NEXT_OF_LIST = lazy(r"([\"'])\s{0,40},\s{0,40}(?=[\"'][^\"'\n]{3,400}\1\s{0,40}[,\])])")

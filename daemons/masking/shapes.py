@@ -206,6 +206,9 @@ _TOKENS = (
     r"md5[0-9a-f]{32}(?!\w)",
     r"(?:ST|PT|TGT|PGT|PGTIOU)-\d{1,10}-[A-Za-z0-9_-]{18,}(?:-[\w.-]{1,40})?",
     r"base64:[A-Za-z0-9+/]{42,}={0,2}",
+    r"aio_[A-Za-z0-9]{24,}",
+    r"t1\.[A-Za-z0-9_-]{80,}",
+    r"eyJwYXlsb2Fk[A-Za-z0-9+/]{60,}",
     r"eyJpdiI6[A-Za-z0-9+/]{40,}",
     r"live_\d{6,12}_[A-Za-z0-9]{20,}",
     r"[\w-]{2,2048}\.[A-Za-z0-9_-]{6}\.(?=[\w-]*[A-Z])(?=[\w-]*[a-z])[A-Za-z0-9_-]{27}(?![\w-])",
@@ -252,7 +255,7 @@ def masked_shapes(text: str) -> str:
         text = _PUTTY_KEY.sub(rf"\g<lines>\n{MASK}", text)
     if "$" in text or "{" in text:
         text = _PASSWORD_HASH.sub(MASK, text)
-    if ":::" in text or "*" in text or "0x0" in text:
+    if "::" in text or "S:" in text or "*" in text or "0x0" in text:
         text = replaced(text, (found.span(found.lastgroup or 0) for found in _STORED_HASH.finditer(text)))
     if len(text) >= _LINE_OF_KEY:
         text = _without_key_lines(text)
@@ -416,5 +419,7 @@ _PASSWORD_HASH = lazy(
 # What Windows and MySQL store.
 _STORED_HASH = lazy(
     r"(?<=:)\d{1,6}:(?P<lm>[0-9a-fA-F]{32}:[0-9a-fA-F]{32})(?=:::)|(?<![\w*])(?P<mysql>\*[0-9A-F]{40})(?!\w)"
+    r"|(?<=::)[^\s:]{0,64}:[0-9a-fA-F]{16}:(?P<ntlm>[0-9a-fA-F]{32}:[0-9a-fA-F]{32,2000})"
+    r"|\b(?P<oracle>S:[0-9A-F]{60}(?:;[A-Z]:[0-9A-F]{32,400}){0,3})"
     r"|(?<!\w)(?P<mssql>0x0[12]00[0-9A-Fa-f]{48,})"
 )

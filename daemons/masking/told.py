@@ -19,7 +19,9 @@ _IS = (
     r"|ist|est|es|è|é|är|er|jest|это|là)"
 )
 _FILLER = (
-    rf"(?:{_IS}|generated|created|issued|temporary|new|your|the|a|an|root|admin|user|value|with|provided|given|received"
+    rf"(?:{_IS}|generated|created|issued|temporary|new|your|the|a|an|root|admin|user|value|with|private"
+    rf"|provisoire|temporaire|temporal|provisional|initial|actuel|nouveau|nuevo|neues|neue|provided"
+    rf"|given|received"
     r"|got|used|using|\w{1,32}@[\w.-]{1,64}|[\"'][\w.-]{1,64}[\"'])"
 )
 _VALUE = r"[\"'`]{0,2}(?P<value>[^\s\"'`]{6,400})"
@@ -44,16 +46,17 @@ _SAYS = lazy(r"token|jwt|keys?|secrets?(?:_id)?|credentials?|session(?:[ _-]?(?:
 _TOLD_KEY = lazy(
     r"(?:api|access|secret|private|_sec|license|sdk|service|auth|app|deploy|encryption|signing|account"
     r"|client|activation|recovery|setup"
-    r"|entry|master|unseal|subscription|session|shared)[ _-]?$",
+    r"|entry|master|unseal|subscription|session|shared|sign)[ _-]?$",
     re.IGNORECASE,
 )
+_FOR_API = lazy(r"[ \t]for[ \t][^\n:]{0,40}\b(?:API|api|service|account)\b")
 _UUID = lazy(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _END = ".,:;!?)"
 _IN_QUOTES = Place(is_quoted=True, separator="=", follows="", name="", is_code=False, is_pair=False)
 _PLACE = Place(is_quoted=False, separator=":", follows="", name="", is_code=False, is_pair=False)
-_FIELD = lazy(r"(?:^|\n)[ \t]*$")
+_FIELD = lazy(r"(?:^|\n)[ \t]*(?:\w{1,30}[_.-]){0,4}$")
 _SAYS_SO = lazy(rf"\b{_IS}:$", re.IGNORECASE)
-_USING = lazy(r"\b(?:using|with|and|the|temporary|new|initial|default|generated)[ \t]+$", re.IGNORECASE)
+_USING = lazy(r"\b(?:use|using|with|and|the|temporary|new|initial|default|generated)[ \t]+$", re.IGNORECASE)
 _VERSION = lazy(r"[\w.-]+\.\w{1,5}:\d+|0x[0-9a-fA-F]{40}|v?\d+(?:\.\d+)+[\w.-]*|\d{4}-\d\d-\d\d\S*|\d+[a-z]{1,7}")
 # The whole line is a name and a value: `bindpw x`, `SetEnv DB_PASSWORD x`.
 _DIRECTIVE = lazy(
@@ -99,9 +102,10 @@ def _is_password(text: str, name: Name, found: re.Match[str]) -> bool:
 
 def may_be_told(text: str, name: Name) -> bool:
     """Whether *name* is one that sentences tell the value of, with something behind it that may be one."""
-    if text[name.at : name.end].lower().startswith("key") and not _TOLD_KEY.search(name.left):
+    is_key = text[name.at : name.end].lower().startswith("key")
+    if is_key and not _TOLD_KEY.search(name.left) and not _FOR_API.match(text, name.end):
         return False
-    is_word = _SAYS.fullmatch(text, name.at, name.end) is not None
+    is_word = is_key or _SAYS.fullmatch(text, name.at, name.end) is not None
     return is_word and _LONG.search(text, name.end, name.end + _FAR) is not None
 
 
@@ -132,14 +136,20 @@ _KIND = (
     r"|pass|pin|backup|recovery|activation|bestätigungs|sicherheits|einmal)"
 )
 _CODE = rf"(?:\b{_KIND}[ _-]?(?:code|password|passcode|pin|otp|passwort|kennwort)|\botp|\bpin|\bTAN)"
-_NUMBER = r"(?P<value>(?<![\w.:/-])(?:\d{4,10}|\d{3}[ -]\d{3})(?![\w:/]|[.,-]\d))"
+_NUMBER = r"(?P<value>(?<![\w.:/-])(?:\d{4,10}|\d{3}(?:[ -]\d{3}){1,2})(?![\w:/]|[.,-]\d))"
 _GROUPS = r"(?P<value>(?=[a-z-]*\d)[a-zA-Z0-9]{4,8}(?:-[a-zA-Z0-9]{4,8}){1,5})"
 _CODES = (
     lazy(
         rf"{_CODE}[ \t]*(?:[:=]|\bis\b|\bwas\b|\blautet\b|\bist\b|\bes\b|\best\b)[:= \t]{{0,3}}[\"']?{_NUMBER}",
         re.IGNORECASE,
     ),
-    lazy(rf"{_CODE}[ \t]+(?:for|to|für)[ \t]+[^\s:]{{1,60}}(?::|[ \t]is)[ \t]+{_NUMBER}", re.IGNORECASE),
+    lazy(
+        (
+            rf"{_CODE}[ \t]+(?:for|to|für)[ \t]+(?:[^\s:]{{1,40}}[ \t]+){{0,5}}?[^\s:]{{1,60}}(?::|[ \t]is)"
+            rf"[ \t]+{_NUMBER}"
+        ),
+        re.IGNORECASE,
+    ),
     lazy(
         rf"{_CODE}[ \t]+{_NUMBER}(?=[ \t]*(?:$|[\r\n.]|sent|set|is|was|for|to|expires|valid|generated|used))",
         re.IGNORECASE,
@@ -165,6 +175,26 @@ _CODES = (
         re.IGNORECASE,
     ),
 )
+
+
+# What is said before its name: `use x as the password`; the secret of a second factor, in groups.
+_REVERSED = lazy(
+    r"\b(?:use|used|typed|entered|try|tried|set[ \t]it[ \t]to|set[ \t]to)[ \t]+[\"'`]?(?P<value>"
+    r"[^\s\"'`]{6,100})[\"'`]?[ \t]+(?:as|into|in|for|is|-|–)[ \t]"
+    r"[^\n]{0,30}?(?:password|passphrase|passcode)",
+    re.IGNORECASE,
+)
+_GROUPED = lazy(
+    r"(?:key|secret)\b[^\n:]{0,30}:[ \t]*(?P<value>(?:[A-Z2-7]{4}[ -]){3,15}[A-Z2-7]{4})(?!\w)", re.IGNORECASE
+)
+
+
+def reversed_order(text: str, lower: str) -> Iterator[Span]:
+    """What sentences tell before they call it a password."""
+    if "pass" in lower:
+        yield from (found.span("value") for found in _REVERSED.finditer(text) if is_told(found["value"]))
+    if "key" in lower or "secret" in lower:
+        yield from (found.span("value") for found in _GROUPED.finditer(text))
 
 
 def codes(text: str, lower: str) -> Iterator[Span]:

@@ -25,13 +25,13 @@ _HOOK = lazy(
 _PART = lazy(
     r"/(?:(?:reset|forgot|verif|confirm|activat|magic|invit|unsubscribe|(?:web)?hooks?"
     r"|integrations?|login|signin)"
-    r"[a-z_-]{0,20})/(?P<part>[\w.~-]{20,400})(?![\w/])"
+    r"[a-z_-]{0,20})(?:/[\w=-]{1,40}){0,2}/(?P<part>[\w.~-]{20,400})(?=[/?#\s\"'<>)\]]|$)"
 )
 _UUID = lazy(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 # The data source names of Go, and others without a scheme before them: `user:password@host:5432`.
 _SOURCE = lazy(
     r"(?<![\w.%:/@-])(?!mailto:|[A-Z][a-z]+[A-Z])[\w.-]{1,64}:(?P<password>[^\s@:/\"'][^\s@:\"']{2,128})"
-    r"@(?:(?:tcp|unix|cloudsql)\(|[\w.-]{1,100}:\d{2,5}(?!\w))"
+    r"@(?:(?:tcp|unix|cloudsql)?\(|[\w.-]{1,100}:\d{2,5}(?!\w))"
 )
 
 

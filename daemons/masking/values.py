@@ -61,8 +61,8 @@ _PLACEHOLDER = lazy(
     r"|<[^<>]{0,80}>?|[A-Za-z_ ]{1,30}>|\[[^\[\]]{0,60}\]?|\(.{0,60}\)|\(\w{0,20}|`[^`]{0,80}`?"
     r"|\$\{.{0,200}|\$?\{\{[^{}]{0,200}(?:\}\}.{0,40})?|\{[\w.!:'\"\[\]() ,]{0,80}\}?(?:\\[nrt])?"
     r"|&#?\w{1,6};.{0,200}|#\{.{0,80}"
-    r"|(?:%[\w.-]{0,4}[srdxi]|[:/@.,_ -])+|%\(\w{1,60}\)[srd]|%[\w.-]{1,60}%?"
-    r"|\$\d.{0,8}|\$[A-Za-z_]\w{0,80}|\$\(.{0,200}|\$env:.{0,80}"
+    r"|(?:%[\w.-]{0,4}[srdxi]|[:/@.,_ -])+|%\(\w{1,60}\)[srd]|%{1,2}[\w.-]{1,60}%{0,2}"
+    r"|\$\d.{0,8}|\$[A-Za-z_]\w{0,80}|\$__\w{1,20}\{.{0,200}|\$\(.{0,200}|\$env:.{0,80}"
     r"|:[a-z_]{1,40}|@[A-Za-z_]{1,40}\d{0,2}@?|&[A-Za-z_]{1,40}\d{0,2}|\?|\|[+-]?|>[+-]?|\\+[ntr]?|[^\w]{1,3}"
     r"|VALUE_SPECIFIED_IN\w{0,40}|\?.{0,200}|![A-Za-z][\w-]{1,30}|[\w-]{0,12}(?:\.{2,}|…)"
     r"|hmac-sha\d{1,3}:[0-9a-f]{32,128}"
@@ -105,7 +105,7 @@ _LETTERS = lazy(r"[A-Za-z]+(?:['’-][A-Za-z]+)*[.,:;!?]?")
 _PAIR = lazy(r"[A-Za-z_]\w{0,40}=[^=]")
 # What things of a cluster are called: `app-tls-2024`, `sh.helm.release.v1.app.v1`.
 _LABEL = lazy(r"(?:[a-z]+\d{0,4}|\d{1,4})(?:[._-](?:[a-z]+\d{0,4}|\d{1,4}))*")
-_CUE = lazy(r"pass|pwd|secret|token|key|cred|auth", re.IGNORECASE)
+_CUE = lazy(r"(?i:pass|pwd|secret|token|cred|auth|api_?key)|(?<![a-z])key|Key|KEY")
 _MORE_WORDS = lazy(r"[ \t]+(?:[a-z]{2,}|[A-Z][a-z]+$|[A-Z][a-z]+[ \t,.]|[A-Za-z]+[ \t]+[a-z]{2,})")
 
 
@@ -194,6 +194,8 @@ def is_secret(value: str, family: Family, place: Place) -> bool:
         return False
     if (family == "key" and not _is_made(value, place)) or _is_short_of(value, place):
         return False
+    if family != "password" and _WHERE.fullmatch(value):
+        return False
     if _TIME.fullmatch(value) or _LICENCE.match(value) or _is_elsewhere(value):
         return False
     if family != "pin" and _is_label(value, place):
@@ -215,7 +217,8 @@ def _fits(value: str, family: Family, place: Place) -> bool:
         return False
     # secret "db-creds" not found
     is_word = place.separator == "space" and family == "secret" and (_LABEL.fullmatch(value) or not is_opaque(value))
-    return not is_word and not (place.separator == "space" and _HAPPENS.match(place.follows))
+    is_said = place.separator == "space" and family == "secret" and _HAPPENS.match(place.follows)
+    return not is_word and not is_said
 
 
 _HAPPENS = lazy(
@@ -233,6 +236,8 @@ def _is_made(value: str, place: Place) -> bool:
     """Whether *value* is one that programs make: one run, long, of all three kinds of sign; in `FASTLY_KEY` of two."""
     if not _RUN.fullmatch(value) or is_identifier(value) or _WORD_OF_PATH.search(value):
         return False
+    if place.name.lower().endswith("seed"):
+        return bool(_SEED.fullmatch(value))
     if place.name.endswith("PK"):
         return bool(_HEX_KEY.fullmatch(value))
     if place.is_pair or (place.name.isupper() and "_" in place.name):
@@ -241,6 +246,12 @@ def _is_made(value: str, place: Place) -> bool:
     return is_mixed and len(value) >= (20 if len(place.name) > 4 else 30)
 
 
+_SEED = lazy(r"[A-Z2-7]{16,128}|(?:0x)?[0-9a-fA-F]{32,128}")
+# `secret/data/app`, `dbpass:/etc/creds/dbpass`, `id=npm`
+_WHERE = lazy(
+    r"[a-z][a-z_-]{0,30}(?:/[a-z][a-z0-9_-]{0,30})+|[\w.-]{1,60}:/[\w./-]{1,200}|(?:id|src|source"
+    r"|type|env|name|file)=.{0,200}"
+)
 _HEX_KEY = lazy(r"(?:0x)?[0-9a-fA-F]{64}")
 _RUN = lazy(r"[A-Za-z0-9_+/~.-]{20,512}={0,2}")
 _WORD_OF_PATH = lazy(r"(?<![A-Za-z0-9])[A-Za-z][a-z]{3,}(?![A-Za-z0-9])")
@@ -336,7 +347,7 @@ def _is_secret_bare(value: str, family: Family, place: Place) -> bool:
     if _MEMBER.fullmatch(value) or _names_itself(value.rstrip(":;,."), place):
         return False
     if family == "pin":
-        return value.isdigit() or is_opaque(value)
+        return value.isdigit() or is_opaque(value) or re.fullmatch(r"\d{2,4}(?:-\d{2,4}){1,3}", value) is not None
     is_word = bool(_LETTERS.fullmatch(value))
     if place.separator in ("==", "===", ",", "space"):
         return looks_random(value) or (not is_word and family == "password" and is_opaque(value))
