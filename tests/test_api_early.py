@@ -184,6 +184,20 @@ def test_requests_sent_at_once_are_answered_in_their_order(line: Line, conf: Set
     assert seen == [["a"], ["a", "b", "c"]]
 
 
+def test_many_registrations_at_once_are_each_answered_once_durable(line: Line, conf: Settings) -> None:
+    lines = [Line(conf.port) for _ in range(24)]
+    for round_ in range(5):
+        for number, each in enumerate(lines):
+            body = json.dumps({"agent_id": f"agent-{number}", "n": round_})
+            each.http.request("POST", "/api/agents/register", body, JSON)
+        for number, each in enumerate(lines):
+            answer = each.http.getresponse()
+            assert (answer.status, json.loads(answer.read())) == (200, {"registered": f"agent-{number}"})
+            assert json.loads(conf.registry.read_bytes())[f"agent-{number}"]["n"] == round_
+    for each in lines:
+        each.http.close()
+
+
 def test_a_client_that_left_before_the_answer_leaves_no_trace_but_its_change(
     line: Line, one_thread: Api, conf: Settings
 ) -> None:
