@@ -12,7 +12,7 @@ A line that may be an error is found by scanning the block; only around such pla
 from __future__ import annotations
 
 import re
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -137,6 +137,7 @@ class _Candidates:
         self.ends, self.places = ends, places
         self.starts = [rfind(b"\n", 0, place) + 1 for place in places]
         self.unknown: Sequence[int] = range(len(ends))
+        self.lines = [window[start:newline] for start, newline in zip(self.starts, ends, strict=True)]
         self.may_announce = self._above_traces(window, end)
         known = patterns.known
         if known is None or not ends:
@@ -149,7 +150,6 @@ class _Candidates:
             are_alone[number] = None
         known.note_beginning(window, ends[-1] + 1)
         self.are_alone = are_alone
-        self.lines = [window[start:newline] for start, newline in zip(self.starts, ends, strict=True)]
         self._names, self._whys = known.names_of(self.lines, self.places, self.starts, are_alone)
         self.unknown = [number for number, name in enumerate(self._names) if name is None]
 
@@ -157,13 +157,12 @@ class _Candidates:
         """The numbers of lines below which, behind one to three ordinary ones, a trace begins or may still come."""
         starts, ends = self.starts, self.ends
         above: set[int] = set()
-        at = window.find(_TRACEBACK)
-        while 0 <= at < end:
-            number = bisect_right(starts, at) - 1
-            if number > 0 and 1 < window.count(b"\n", ends[number - 1], starts[number]) <= FOREIGN_BEFORE + 1:
+        # A line with a traceback may be an error, so it is one of these: the window is not searched once more.
+        for number in [number for number, line in enumerate(self.lines) if _TRACEBACK in line]:
+            behind = ends[number - 1] + 1
+            if number > 0 and behind < starts[number] and _has_few_lines(window, behind, starts[number]):
                 above.add(number - 1)
-            at = window.find(_TRACEBACK, at + 1)
-        if ends and window.count(b"\n", ends[-1] + 1, end) <= FOREIGN_BEFORE:
+        if ends and _has_few_lines(window, ends[-1] + 1, end):
             above.add(len(ends) - 1)
         return above
 
@@ -182,6 +181,15 @@ class _Candidates:
         while number < len(self.starts) and self.starts[number] < position:
             number += 1
         return number
+
+
+def _has_few_lines(window: bytes, position: int, end: int) -> bool:
+    """Whether no more lines stand from *position* to *end* than may stand between a record and its trace."""
+    for _ in range(FOREIGN_BEFORE):
+        if position >= end:
+            return True
+        position = window.index(b"\n", position, end) + 1
+    return position >= end
 
 
 def _known_event(
