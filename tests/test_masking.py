@@ -48,6 +48,8 @@ WRITTEN = {
     "written_3.jsonl": "97.53 % / 1.44 %",
     "written_4.jsonl": "95.95 % / 1.25 %",
     "written_5.jsonl": "84.95 % / 1.43 %",
+    "written_6.jsonl": "97.71 % / 1.22 %",
+    "written_7.jsonl": "92.44 % / 2.00 %",
 }
 
 
@@ -135,6 +137,32 @@ HOSTILE = (
     "{a:b password: c:d ",
     "echo 'a:b",
     "BUNDLE_A__B: a:",
+    "password for a ",
+    "username admin password ",
+    "PASS a\n",
+    "USER a\n",
+    "your code is ",
+    "recovery codes: abcd-efgh ",
+    "into t (password) values ('",
+    "a,password\n",
+    "kind: Secret\ndata:\n  a: bcdef\n",
+    "web-1  | password:\n",
+    "$1 = 'abc' password = $1 ",
+    "[a,password] [b,c]",
+    "key: AAAA AAAA ",
+    "echo a | ",
+    "user/password: a/",
+    "\x1b[1m",
+    "://a/reset/",
+    "random_password result ",
+    '"name": "password", "a": "b", ',
+    "334 \n",
+    "-u a -p ",
+    "login a/",
+    "use a as ",
+    '"kty" "d": "',
+    "\\",
+    "password changed from 'a",
 )
 
 

@@ -289,7 +289,10 @@ _COMMANDS = (
     ),
     (
         "identified",
-        rf"identified[ \t]+(?:with[ \t]+\S{{1,60}}[ \t]+)?(?:by|as)[ \t]+(?:password[ \t]+)?(?=[\"']){_WORD}",
+        (
+            rf"(?:(?-i:IDENTIFIED)|\b(?:user|role|grant|to|account)\b[^\n;]{{0,200}}?identified)[ \t]+"
+            rf"(?:with[ \t]+\S{{1,60}}[ \t]+)?(?:by|as)[ \t]+(?:password[ \t]+)?(?=[\"']){_WORD}"
+        ),
     ),
 )
 # In any case, as SQL is written; and calls, which all have a bracket.

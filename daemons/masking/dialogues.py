@@ -45,7 +45,13 @@ DIALOGUES = (
     ("PASS ", rf"{_SURE}PASS[ \t]+{_ANY}{_LINE_END}"),
     ("PASS ", rf"^USER[ \t]+\S{{1,100}}[ \t]*\r?\n(?:[^\n]{{0,200}}\n){{0,3}}?PASS[ \t]+{_ANY}{_LINE_END}"),
     ("PASS ", rf"(?:^|:[ \t])PASS[ \t]+{_CHOSEN}{_LINE_END}"),
-    ("LOGIN ", rf"(?:{_SENT})[A-Za-z]{{0,3}}\d{{1,6}}[ \t]+LOGIN[ \t]+\"?[^\s\"]{{1,100}}\"?[ \t]+{_ANY}{_LINE_END}"),
+    (
+        "LOGIN ",
+        (
+            rf"(?:{_SENT})(?=[A-Za-z]*\d)[A-Za-z0-9]{{1,8}}[ \t]+LOGIN[ \t]+\"?[^\s\"]{{1,100}}\"?"
+            rf"[ \t]+{_ANY}{_LINE_END}"
+        ),
+    ),
     (
         " login ",
         rf"(?:{_SENT})[A-Za-z]{{0,3}}\d{{1,6}}[ \t]+login[ \t]+\"?[^\s\"]{{1,100}}\"?[ \t]+{_CHOSEN}{_LINE_END}",
@@ -198,5 +204,18 @@ DIALOGUES = (
     ),
     ("SecureString", r"SecureString\\?\"[^\n{}]{0,300}?\\?\"Value\\?\"[ \t]?:[ \t]?\\?\"(?P<quoted>[^\"\\\n]{3,400})"),
     ("dockerc", r"dockerc(?:onfigjson|fg)[\"']?[ \t]?[:=][ \t]?[\"']?(?P<bare>[A-Za-z0-9+/]{16,8000}={0,2})"),
+    ("auth-pass", r"\bauth-pass[ \t]+\S{1,64}[ \t]+(?P<chosen>\S{5,200})"),
+    ("##vso", r"variable=\w{0,40}(?i:pass|secret|token|key)\w{0,20}[^\]\n]{0,40}\](?P<bare>\S{3,400})"),
+    ("RSAKeyValue", r"<(?:D|P|Q|DP|DQ|InverseQ)>(?P<bare>[A-Za-z0-9+/]{16,4000}={0,2})(?=</|$)"),
+    ("Label=", r"\b(?P<open>\w{1,12})Label=\w{0,20}?(?i:pass\w{0,8}|secret|token)[ \t]+(?P=open)=(?P<bare>\S{3,200})"),
+    ("sending ", r"\bsending[ \t]+\"(?P<quoted>[^\"\n\\]{3,200})\\r\""),
+    ("importprivkey", r"importprivkey[ \t]+[\"']?(?P<bare>\w{40,60})"),
+    (
+        "SecureString",
+        (
+            r"SecureString\b[^\n]{0,100}?--value[ \t=]+(?:'(?P<single>[^'\n]{3,200})'|\"(?P<quoted>"
+            r"[^\"\n]{3,200})\"|(?P<bare>[^\s\"']{3,200}))"
+        ),
+    ),
     ("::add-mask::", r"::add-mask::(?P<bare>\S{4,400})"),
 )

@@ -6,6 +6,7 @@ a `result`, and in SQL the names of the columns stand in another bracket.
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Iterator
 
 from daemons.masking.lazy import lazy
@@ -80,21 +81,31 @@ def masked_documents(text: str) -> str:
         spans += _of_sql(text)
     if any(mark in text for mark in _LINES):
         spans += _of_lines(text)
+    if " = '" in text and "= $" in text:
+        spans += _of_parameters(text)
+    if "]" in text and any(head in text for head in _IN_HEADS):
+        spans += _of_brackets(text)
     if "\n" in text and any(head in text for head in _IN_HEADS):
         spans += _of_rows(text)
     return replaced(text, spans)
 
 
 def _of_kubernetes(text: str) -> Iterator[Span]:
-    for kind in _KIND_SECRET.finditer(text):
-        for data in _DATA.finditer(text, max(0, kind.start() - _NEAR), kind.end() + _NEAR):
-            position, member = data.end(), _DATA_LINE
-            if text.startswith("{", position):
-                position, member = position + 1, _DATA_MEMBER
-            while found := member.match(text, position):
-                if is_secret(found["value"], "password", _PLACE):
-                    yield found.span("value")
-                position = found.end()
+    kinds = [kind.start() for kind in _KIND_SECRET.finditer(text)]
+    position = 0
+    for data in _DATA.finditer(text) if kinds else ():
+        nearest = bisect(kinds, data.start())
+        if data.start() < position or all(
+            abs(at - data.start()) > _NEAR for at in kinds[max(0, nearest - 1) : nearest + 1]
+        ):
+            continue
+        position, member = data.end(), _DATA_LINE
+        if text.startswith("{", position):
+            position, member = position + 1, _DATA_MEMBER
+        while found := member.match(text, position):
+            if is_secret(found["value"], "password", _PLACE):
+                yield found.span("value")
+            position = found.end()
 
 
 def _of_sql(text: str) -> Iterator[Span]:
@@ -110,6 +121,29 @@ def _of_sql(text: str) -> Iterator[Span]:
                 if number in secret and field["text"] and is_secret(field["text"], "password", _PLACE):
                     yield field.span("text")
             position = row.end()
+
+
+def _of_parameters(text: str) -> Iterator[Span]:
+    """`SET password = $2` … `$2 = 'x'`, as PostgreSQL logs it."""
+    names = [name_at(text, at, cue) for at, cue in cues(text.lower(), ())]
+    numbers = [_PARAMETER.match(text, name.end) for name in names if name and name.family != "pin"]
+    secret = {number["number"] for number in numbers if number}
+    yield from (found.span("value") for found in _PARAMETERS.finditer(text) if found["number"] in secret)
+
+
+def _of_brackets(text: str) -> Iterator[Span]:
+    for found in _COLUMNS.finditer(text):
+        columns, values = found["columns"].split(","), found["row"].split(",")
+        start = found.start("row")
+        for column, value in zip(columns, values, strict=False) if len(columns) == len(values) else ():
+            if _is_secret_column(column.strip()) and is_secret(value.strip(), "password", _PLACE):
+                yield start, start + len(value)
+            start += len(value) + 1
+
+
+_PARAMETER = lazy(r"\"?[ \t]{0,4}=[ \t]{0,4}(?P<number>\$\d{1,2})(?!\d)")
+_PARAMETERS = lazy(r"(?P<number>\$\d{1,2}) = '(?P<value>[^'\n]{3,400})'")
+_COLUMNS = lazy(r"\[(?P<columns>[A-Za-z_]\w{0,30}(?:, ?\w{1,30}){1,20})\][^\[\]\n]{0,30}\[(?P<row>[^\[\]\n]{3,600})\]")
 
 
 def _of_rows(text: str) -> Iterator[Span]:
@@ -141,6 +175,6 @@ def _of_lines(text: str) -> Iterator[Span]:
     for found in _PGPASS.finditer(text):
         if is_secret(found["value"], "password", _PLACE) and (is_opaque(found["value"]) or "pgpass" in text):
             yield found.span("value")
-    for found in _SASL.finditer(text) if "@" in text or "sasl" in text else ():
+    for found in _SASL.finditer(text):
         if is_opaque(found["value"]) and "." in found.group():
             yield found.span("value")

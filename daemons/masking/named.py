@@ -15,6 +15,7 @@ from daemons.masking.marks import Span, replaced
 from daemons.masking.names import Name, cues, name_at
 from daemons.masking.notations import (
     BELOW,
+    BRACKETED,
     LISTED,
     NEXT_OF_CHANGE,
     NEXT_OF_LIST,
@@ -42,7 +43,8 @@ _VALUE_BEFORE = lazy(
 # `value: x (DB_PASSWORD)`
 _VALUE_EXPLAINED = lazy(r"value[\"']?[ \t]?[:=][ \t]?(?P<value>\S{4,200})[ \t]\([\w.-]{0,60}$")
 _SCHEME = lazy(
-    r"(?:(?:Bearer|Basic|Token|Digest|Negotiate|NTLM|Api-?Key|Api-Token|Bot|SSWS|GenieKey|Hawk|OAuth|Key)(?:[ \t]+|%20)"
+    r"(?:(?:Bearer|Basic|Token|Digest|Negotiate|NTLM|Api-?Key|Api-Token|Bot|SSWS|GenieKey|Hawk"
+    r"|OAuth|Key)(?:[ \t]+|%20)(?!\w{1,40}=[^=])"
     r"|sha(?:1|256|512)=)",
     re.IGNORECASE,
 )
@@ -59,6 +61,7 @@ _FLAG = lazy(r"(?:^|[\s\"'\[(])--?[\w.-]{0,39}$")
 # Behind a comma: the next name in a list or in JSON, which is no value whatever follows it.
 _WORD_OF_LIST = lazy(r"([\"'])[a-z]{2,20}\1(?![)\]])")
 _FIRST_OF_PAIR = lazy(rf"[(\[][ \t]*[bu]?{QUOTE}[\w.-]{{0,36}}$")
+_TUPLE = lazy(r"\{:?\w*$")
 _SETS = lazy(
     rf"\b(?:[sS]et\w{{0,20}}|put\w{{0,12}}|define|header|append|[aA]dd\w{{0,12}})\([ \t]*{QUOTE}"
     rf"[\w.-]{{0,36}}$"
@@ -74,6 +77,7 @@ _KEY_OF_ONE = lazy(
     r"(?<=:)(?:[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}(?![\w-])|[a-z][a-z_-]{1,30}:|\d{1,12}(?![\w.-]))"
 )
 _GROUPS = lazy(r"\d{6,12}|[A-Za-z0-9]{4,8}(?:-[A-Za-z0-9]{4,8}){1,4}")
+_REFERENCE = lazy(r"\$\{?\w{0,40}$")
 _ASSIGNS = lazy(r"\w{1,40}=")
 _SETTING_BEGINS = lazy(r"[ \t|>]*(?:-[ \t])?[\w.\"'-]*")
 _SETTING_ENDS = lazy(r"[\"']?[ \t]*(?:[\r\n]|$)")
@@ -103,6 +107,7 @@ _COOKIE = lazy(r"[\w.%-]{1,80}=(?P<value>[^;,\s\"'\\]{6,4096})")
 _COOKIE_OF_JSON = lazy(r"[\"'][\w.%-]{1,80}[\"']\s?:\s?[\"'](?P<value>[^\"'\n]{6,4096})")
 _COOKIE_ATTRIBUTES = lazy(r"(?:path|domain|expires|max-age|samesite|version|lang|theme|locale)=", re.IGNORECASE)
 _QUERY = lazy(r"[?&](?:key|\w{0,12}[cC]ode|auth|hash|t|k|s|access)=(?P<value>[A-Za-z0-9._~%+/=-]{16,2048})")
+_CODE_OF_FORM = lazy(r"(?<![\w-])code=(?P<value>[A-Za-z0-9._~%+/=-]{16,2048})(?=&)")
 _INPUT = lazy(r"<input\b[^<>]{0,300}?\bvalue=[\"'](?P<value>[^\"'<>\n]{3,200})[\"'][^<>]{0,300}>", re.IGNORECASE)
 # The words that a wallet is restored from.
 _PHRASE = lazy(
@@ -129,6 +134,8 @@ def masked_names(text: str) -> str:
         spans += [found.span("value") for found in _INPUT.finditer(text) if _TYPE_PASSWORD.search(found.group())]
     if "phrase" in lower or "mnemonic" in lower or "brain" in lower or "words" in lower:
         spans += [found.span("value") for found in _PHRASE.finditer(text)]
+    if "code=" in text:
+        spans += [found.span("value") for found in _CODE_OF_FORM.finditer(text) if looks_random(found["value"])]
     if "?" in text or "&" in text:
         spans += [found.span("value") for found in _QUERY.finditer(text) if looks_random(found["value"])]
     return replaced(text, spans)
@@ -251,6 +258,8 @@ def _behind_blank(text: str, name: Name, position: int) -> Iterator[Span]:
     """`--password x`, `PASSWORD 'x'`, `ENV API_TOKEN x`; a word behind a word is prose, `resource "a" "b"` a name."""
     if _RESOURCE.search(name.left):
         return
+    if _REFERENCE.search(name.left):
+        return
     follows = text[position : position + 1]
     said = told(text, name)
     if _FLAG.search(name.left) and follows not in "-[<":
@@ -272,7 +281,7 @@ def _judged(text: str, name: Name, position: int, sign: str) -> Iterator[Span]:
     """The value at *position*, and those behind it in a list, unless they are none or no secrets."""
     if text[position - 1] == " " and _NEXT_FIELD.match(text, position) and _FIELDS_BEFORE.search(name.left):
         return
-    wrapper = WRAPPER.match(text, position)
+    wrapper = WRAPPER.match(text, position) or (BRACKETED.match(text, position) if name.family != "pin" else None)
     position = wrapper.end() if wrapper else position
     if _SIGNED.match(text, position):
         return
@@ -308,7 +317,7 @@ def _value_at(text: str, name: Name, position: int, sign: str) -> tuple[int, int
 
 def _place(text: str, name: Name, end: int, sign: str, *, is_quoted: bool) -> Place:
     is_last = text[end + 1 : end + 2] in ")]" and bool(_FIRST_OF_PAIR.search(name.left))
-    is_last = is_last or bool(_SETS.search(name.left))
+    is_last = is_last or bool(_SETS.search(name.left)) or (sign == "," and bool(_TUPLE.search(name.left)))
     is_flag = bool(_FLAG.search(name.left))
     is_code = sign not in "<|" and _is_code(text, name.at) and not _is_setting(text, name, end, sign)
     follows = text[end : end + 40]

@@ -23,6 +23,8 @@ _CUES: tuple[tuple[str, Family, str], ...] = (
     ("psk", "password", r"psk"),
     ("contrase", "password", r"contrase(?:ñ|n)a"),
     ("kennwort", "password", r"kennwort"),
+    ("clave", "token", r"clave(?:[ _-](?:api|secreta|privada|de acceso))?"),
+    ("parola", "password", r"parola(?: d['’]ordine)?"),
     ("senha", "password", r"senhas?"),
     ("wachtwoord", "password", r"wachtwoord(?:en)?"),
     ("haslo", "password", r"haslo"),
@@ -61,6 +63,8 @@ _CUES: tuple[tuple[str, Family, str], ...] = (
 )
 # Those that no text of ASCII has.
 _FOREIGN: tuple[tuple[str, Family, str], ...] = (
+    ("clé", "token", r"clés?[ _-](?:api|secrète|d['’ ]accès)"),
+    ("schlüssel", "token", r"schlüssel"),
     ("парол", "password", r"парол[ьяюем]{0,2}"),
     ("密", "password", r"密[码碼]"),
     ("パスワード", "password", "パスワード"),
@@ -97,11 +101,12 @@ _BEFORE_PASS = lazy(
     r"(?:[._\"'{(@?&$-]|(?:^|\n)[ \t]*(?:export[ \t]+)?|db|my|smtp|root|mail|ftp|admin|redis|pg"
     r"|sql|user|login|proxy|store"
     r"|key|ssh|bind|ldap|http|imap|pop3|wifi|vpn|rpc|unlock|auth|svc|become|account|master|server|client|web"
-    r"|\buser[ \t]+[\w.@-]{1,40}[ \t]+|(?:user|login|usr|uname|email)\w{0,8}[\"']?[ \t]?[:=][ \t]?"
+    r"|\buser[ \t]+[\w.@-]{1,40}[ \t]+|\b(?:reset|set|change|new|the|my|your|root|admin|default"
+    r"|temp)[ \t]+|(?:user|login|usr|uname|email)\w{0,8}[\"']?[ \t]?[:=][ \t]?"
     r"[^\s,;&]{1,32}[\s,;&]{1,2}[\"']?)$",
     re.IGNORECASE,
 )
-_MEMBER_OF = lazy(r"\w::[\w]{0,30}$")
+_MEMBER_OF = lazy(r"\w::(?:[A-Z]\w{0,30})?$")
 _MOT_DE = lazy(r"mots?[ _-]de[ _-]$", re.IGNORECASE)
 _OF_PAM = lazy(r"pam_\w{1,20}\($")
 # `BYPASS`, and other words in capitals that end in it.
@@ -153,10 +158,10 @@ _OTHER_TOKEN = _ends(
     r"next|next[ _-]?page|page|continuation|pagination|sync|delta|resume|cursor|fencing|cancel(?:l?ation)?|lock|paging"
     r"|position|partition|ring|erc20|erc721|nft|start|since|stop|end|pad|eos|bos|unk|mask|sep|special|first|last|per"
 )
-_ASKS = _ends(r"is|has|use|no|with|from")
+_ASKS = _ends(r"is|has|use|no|with|from|existing")
 # These end many words that have nothing to do with them.
 _NEED_BORDER = frozenset(
-    "auth sig sid jwt appid session licen assertion psk otp pin cvv cvc salt pk wif senha heslo haslo".split()
+    "auth sig sid jwt appid session licen assertion psk otp pin cvv cvc salt pk wif clave senha heslo haslo".split()
 )
 
 
@@ -204,7 +209,7 @@ def _family(cue: str, word: str, left: str) -> Family | None:
         return None
     if cue in _IS_NONE and _IS_NONE[cue](word, left):
         return None
-    if not word.isupper() and _MEMBER_OF.search(left):
+    if not word.isupper() and (word[0].isupper() or not left.endswith("::")) and _MEMBER_OF.search(left):
         return None  # a type: `AWS::ApiGateway::ApiKey`
     if cue == "pass" and word.lower() == "pass":
         return _of_pass(left, word, is_border=is_border)
@@ -219,6 +224,7 @@ _IS_NONE: dict[str, Callable[[str, str], object]] = {
     "code": lambda _, left: not _BEFORE_CODE.search(left),
     "passe": lambda _, left: not _MOT_DE.search(left),
     "pass": lambda _, left: _OF_PAM.search(left),
+    "pin": lambda word, _: "sha" in word.lower(),
     "salt": lambda word, _: not word.isupper(),
     "pk": lambda word, _: not word.isupper(),
     "secret": lambda _, left: left.endswith(":"),  # an ARN

@@ -14,10 +14,8 @@ from daemons.masking.marks import Span
 from daemons.masking.names import Name
 from daemons.masking.values import Place, is_identifier, is_opaque, is_secret, is_told, looks_random
 
-_IS = (
-    r"(?:is|was|be|been|are|=|set|to|as|now|has|will|reset|changed|updated|assigned|REG_SZ|lautet"
-    r"|ist|est|es|è|é|är|er|jest|это|là)"
-)
+_COPULA = r"(?:is|was|are|lautet|ist|est|es|je|jest|è|é|är|er|это|là)"
+_IS = rf"(?:{_COPULA}|be|been|=|set|to|as|now|has|will|reset|changed|updated|assigned|from|REG_SZ)"
 _FILLER = (
     rf"(?:{_IS}|generated|created|issued|temporary|new|your|the|a|an|root|admin|user|value|with|private"
     rf"|provisoire|temporaire|temporal|provisional|initial|actuel|nouveau|nuevo|neues|neue|provided"
@@ -29,9 +27,8 @@ _VALUE = r"[\"'`]{0,2}(?P<value>[^\s\"'`]{6,400})"
 _SAID = lazy(rf"(?:[ \t]+{_FILLER}){{0,7}}[ \t]*(?P<sign>(?<!user):|=)?[ \t]+{_VALUE}", re.IGNORECASE)
 # `password for bob: x`
 _SAID_OF = lazy(
-    rf"[ \t]+(?:for|of|für|pour|para|von)[ \t]+(?:[^\s:=]{{1,64}}[ \t]+){{0,5}}?(?:[^\s:=]{{1,64}}"
-    rf"(?<!user)(?<!role)(?::(?=[ \t]?\S)|=(?=[ \t]))"
-    rf"|[^\s:=]{{1,64}}[ \t]+{_IS}(?:[ \t]+to)?[:=]?|[^\s:=]{{1,64}}[ \t]+[:=])[ \t]*{_VALUE}",
+    rf"(?:[ \t]+[^\s:=,;]{{0,63}}[^\s:=,;.]){{1,7}}?(?:(?<!user)(?<!role)(?<!name)(?::(?=[ \t]?\S)|[ \t]+=(?=[ \t]))"
+    rf"|[ \t]+{_COPULA}(?:[ \t]+(?:now|set[ \t]+to))?:?(?=[ \t]))[ \t]*{_VALUE}",
     re.IGNORECASE,
 )
 # `the passphrase for the archive is "several words"`
@@ -42,6 +39,7 @@ _SAID_IN_QUOTES = lazy(
     ),
     re.IGNORECASE,
 )
+_IN_GUILLEMETS = lazy(r"[ \t]*:?[ \t]*[»„“«‹](?P<value>[^\n»„“«”]{3,100})[«“”»›]")
 _SAYS = lazy(r"token|jwt|keys?|secrets?(?:_id)?|credentials?|session(?:[ _-]?(?:id|key))?", re.IGNORECASE)
 _TOLD_KEY = lazy(
     r"(?:api|access|secret|private|_sec|license|sdk|service|auth|app|deploy|encryption|signing|account"
@@ -49,6 +47,14 @@ _TOLD_KEY = lazy(
     r"|entry|master|unseal|subscription|session|shared|sign)[ _-]?$",
     re.IGNORECASE,
 )
+_DEMANDS = lazy(
+    (
+        r"\b(?:must|should|not|cannot|can't|required|needs?|missing|failed|invalid|wrong|incorrect"
+        r"|upgraded)\b"
+    ),
+    re.IGNORECASE,
+)
+_ASSIGNED = lazy(r"[A-Za-z_]\w{0,40}=[^=]")
 _FOR_API = lazy(r"[ \t]for[ \t][^\n:]{0,40}\b(?:API|api|service|account)\b")
 _UUID = lazy(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _END = ".,:;!?)"
@@ -71,26 +77,30 @@ _CELLS = lazy(r"(?:[ \t]{2,60}|\t)(?P<value>[^\s\"']{6,200})[ \t]*(?:[\r\n]|$)")
 def told(text: str, name: Name) -> Span | None:
     """The secret that is told behind *name* in the same sentence."""
     if name.family == "password":
-        inside = _SAID_IN_QUOTES.match(text, name.end)
+        inside = _IN_GUILLEMETS.match(text, name.end) or _SAID_IN_QUOTES.match(text, name.end)
         if inside and is_secret(inside[inside.lastgroup or 0], "password", _IN_QUOTES):
             return inside.span(inside.lastgroup or 0)
         directive = _ONE_WORD.match(text, name.end) if _DIRECTIVE.search(name.left) else None
         if directive and is_secret(directive["value"], "password", _IN_QUOTES):
             return directive.span("value")
-        found = _SAID_OF.match(text, name.end) or _SAID.match(text, name.end)
-        is_one = found and _is_password(text, name, found)
-    else:
-        is_due = may_be_told(text, name)
-        found = (_SAID_OF.match(text, name.end) or _SAID.match(text, name.end)) if is_due else None
-        is_one = found and _is_made(found["value"].rstrip(_END), name)
-    if not found or not is_one:
+    elif not may_be_told(text, name):
         return None
-    return found.start("value"), found.start("value") + len(found["value"].rstrip(_END))
+    for pattern in (_SAID, _SAID_OF):
+        found = pattern.match(text, name.end)
+        if found and (_is_password(text, name, found) if name.family == "password" else _is_made_of(found, name)):
+            return found.start("value"), found.start("value") + len(found["value"].rstrip(_END))
+    return None
+
+
+def _is_made_of(found: re.Match[str], name: Name) -> bool:
+    return _is_made(found["value"].rstrip(_END), name)
 
 
 def _is_password(text: str, name: Name, found: re.Match[str]) -> bool:
     value = found["value"].rstrip(_END)
     before = text[name.end : found.start("value")].rstrip(" \t\"'`(")
+    if _ASSIGNED.match(value) or name.left.endswith("/") or _DEMANDS.search(before):
+        return False
     if _SAYS_SO.search(before) and is_secret(value, "password", _PLACE):
         return True
     if not is_told(value) or _VERSION.fullmatch(value) or "(" in value:
@@ -114,6 +124,8 @@ _LONG = lazy(r"(?<![^\s\"'`(])[\w~.+/=-]{16}")
 
 
 def _is_made(value: str, name: Name) -> bool:
+    if _ASSIGNED.match(value):
+        return False
     if _UUID.fullmatch(value):
         return not name.called.lower().startswith("session")
     if (
@@ -139,6 +151,14 @@ _CODE = rf"(?:\b{_KIND}[ _-]?(?:code|password|passcode|pin|otp|passwort|kennwort
 _NUMBER = r"(?P<value>(?<![\w.:/-])(?:\d{4,10}|\d{3}(?:[ -]\d{3}){1,2})(?![\w:/]|[.,-]\d))"
 _GROUPS = r"(?P<value>(?=[a-z-]*\d)[a-zA-Z0-9]{4,8}(?:-[a-zA-Z0-9]{4,8}){1,5})"
 _CODES = (
+    # in other languages: a word for a code, one for what it is for
+    lazy(
+        rf"\b(?:c[oó]digo|kod|code|codice|kode)\b[^\n\d]{{0,12}}?\b(?:acces|verif|vérif|weryf|segur"
+        rf"|sécur|confirm|uso|usage|usa)"
+        rf"[^\n\d]{{0,30}}?(?::|\b(?:es|est|to|è|é|er|är)\b)[ \t]*{_NUMBER}",
+        re.IGNORECASE,
+    ),
+    lazy(rf"\b(?:PIN|PUK)\b[^\n\d:=]{{0,20}}[:=][ \t]*{_NUMBER}"),
     lazy(
         rf"{_CODE}[ \t]*(?:[:=]|\bis\b|\bwas\b|\blautet\b|\bist\b|\bes\b|\best\b)[:= \t]{{0,3}}[\"']?{_NUMBER}",
         re.IGNORECASE,
@@ -165,6 +185,7 @@ _CODES = (
         rf"\b(?:use|enter|type)[ \t]+{_NUMBER}[ \t]+to[ \t]+(?:log|sign|verify|confirm|complete|finish|continue)",
         re.IGNORECASE,
     ),
+    lazy(rf"{_CODE}\b[^\n]{{0,80}}?\bexpected:?[ \t]+[\"']?{_NUMBER}", re.IGNORECASE),
     lazy(r"\b[A-Z]-(?P<value>\d{4,8}) is your\b"),
     lazy(rf"\b(?:enter|use)[ \t]+(?:(?:this|the)[ \t]+)?(?:[\w-]{{1,20}}[ \t]+)?code:?[ \t]+{_NUMBER}", re.IGNORECASE),
     lazy(
@@ -189,6 +210,14 @@ _GROUPED = lazy(
 )
 
 
+_LIST = lazy(
+    r"\b(?:recovery|backup|scratch|rescue|emergency)[ _-]codes?\b[^\n:=]{0,40}[:=][ \t]*(?P<list>[A-Za-z0-9-]{6,24}"
+    r"(?:[,; ]{1,3}[A-Za-z0-9-]{6,24}){0,20})",
+    re.IGNORECASE,
+)
+_OF_LIST = lazy(r"\d{6,12}|[a-z0-9]{4,6}(?:-[a-z0-9]{4,6}){1,3}|(?=[a-zA-Z]*\d)[a-zA-Z0-9]{8,16}")
+
+
 def reversed_order(text: str, lower: str) -> Iterator[Span]:
     """What sentences tell before they call it a password."""
     if "pass" in lower:
@@ -199,9 +228,11 @@ def reversed_order(text: str, lower: str) -> Iterator[Span]:
 
 def codes(text: str, lower: str) -> Iterator[Span]:
     """The one-time codes that *text* tells; *lower* is it without capitals."""
-    if not any(cue in lower for cue in ("code", "otp", "pin", "tan", "one-time", "einmal")) or not any(
-        map(str.isdigit, text)
-    ):
+    if not any(
+        cue in lower for cue in ("code", "otp", "pin", "tan", "one-time", "einmal", "digo", "kod", "puk")
+    ) or not any(map(str.isdigit, text)):
         return
+    for found in _LIST.finditer(text):
+        yield from (code.span() for code in _OF_LIST.finditer(text, *found.span("list")))
     for pattern in _CODES:
         yield from (found.span("value") for found in pattern.finditer(text))

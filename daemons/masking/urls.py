@@ -23,10 +23,12 @@ _HOOK = lazy(
 )
 # What gives access by being in an address: `/reset-password/x`, `/integration/x`.
 _PART = lazy(
-    r"/(?:(?:reset|forgot|verif|confirm|activat|magic|invit|unsubscribe|(?:web)?hooks?"
+    r"/(?:(?P<sure>reset|passw|contrase|senha|mot-de-passe|invit|magic)[\w-]{0,30}|(?:forgot|verif"
+    r"|confirm|activat|magic|invit|unsubscribe|(?:web)?hooks?"
     r"|integrations?|login|signin)"
     r"[a-z_-]{0,20})(?:/[\w=-]{1,40}){0,2}/(?P<part>[\w.~-]{20,400})(?=[/?#\s\"'<>)\]]|$)"
 )
+_FILE = lazy(r"\.[a-z][a-z0-9]{1,4}$")
 _UUID = lazy(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 # The data source names of Go, and others without a scheme before them: `user:password@host:5432`.
 _SOURCE = lazy(
@@ -36,7 +38,9 @@ _SOURCE = lazy(
 
 
 # What stands for a password in examples.
-_EXAMPLES = frozenset("pass passwd password pwd your-password your_password yourpassword".split())
+_EXAMPLES = frozenset(
+    "redacted masked hidden filtered removed xxx pass passwd password pwd your-password your_password".split()
+)
 
 
 def masked_urls(text: str) -> str:
@@ -54,7 +58,11 @@ def _spans(text: str) -> Iterator[Span]:
         if span:
             yield span
     for part in _PART.finditer(text):
-        if looks_random(part["part"]) and not _UUID.fullmatch(part["part"]):
+        if (
+            looks_random(part["part"])
+            and not _FILE.search(part["part"])
+            and (part["sure"] or not _UUID.fullmatch(part["part"]))
+        ):
             yield part.span("part")
     for hook in _HOOK.finditer(text) if "hook" in text or "ifttt" in text or "rtmp" in text else ():
         yield hook.span(hook.lastgroup or 0)

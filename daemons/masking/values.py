@@ -45,7 +45,8 @@ _WORDS = frozenset(
     active inactive connected disconnected closed open opened opening started stopped strict lax secure secured end eof
     ident identifier literal operator keyword comma colon semicolon rparen lparen rbrace lbrace newline indent dedent
     used unused using use new old next previous current first last option options flag flags argument arguments
-    salt parameter parameters require requires same-origin include omit client_credentials authorization_code
+    salt union enum struct record varchar parameter parameters require requires same-origin include omit
+    client_credentials authorization_code
     amd64 arm64 armhf aarch64 i386 x86_64 latest
     """.split()
 )
@@ -62,15 +63,18 @@ _PLACEHOLDER = lazy(
     r"|\$\{.{0,200}|\$?\{\{[^{}]{0,200}(?:\}\}.{0,40})?|\{[\w.!:'\"\[\]() ,]{0,80}\}?(?:\\[nrt])?"
     r"|&#?\w{1,6};.{0,200}|#\{.{0,80}"
     r"|(?:%[\w.-]{0,4}[srdxi]|[:/@.,_ -])+|%\(\w{1,60}\)[srd]|%{1,2}[\w.-]{1,60}%{0,2}"
-    r"|\$\d.{0,8}|\$[A-Za-z_]\w{0,80}|\$__\w{1,20}\{.{0,200}|\$\(.{0,200}|\$env:.{0,80}"
+    r"|\$\d.{0,8}|\$[A-Za-z_]\w{0,80}-?(?:(?:->|::|\[|/|\.\w).{0,200})?|\$__\w{1,20}\{.{0,200}"
+    r"|\$\(.{0,200}|\$env:.{0,80}"
     r"|:[a-z_]{1,40}|@[A-Za-z_]{1,40}\d{0,2}@?|&[A-Za-z_]{1,40}\d{0,2}|\?|\|[+-]?|>[+-]?|\\+[ntr]?|[^\w]{1,3}"
-    r"|VALUE_SPECIFIED_IN\w{0,40}|\?.{0,200}|![A-Za-z][\w-]{1,30}|[\w-]{0,12}(?:\.{2,}|…)"
+    r"|%5B\w{0,40}%5D|\(?[(\[][\[?.\\^].{0,100}|\w+\}/.{0,200}|VALUE_SPECIFIED_IN\w{0,40}"
+    r"|\?.{0,200}|![A-Za-z][\w-]{1,30}|[\w-]{0,12}(?:\.{2,}|…)"
     r"|hmac-sha\d{1,3}:[0-9a-f]{32,128}"
     r"|.{0,200}\[(?:masked|redacted|filtered|hidden|removed)\].{0,200}",
     re.IGNORECASE | re.DOTALL,
 )
 _TYPE = lazy(
-    r"(?:typing\.)?(?:Optional|Union|List|Dict|Literal|Annotated|Secret|SecretStr|Str|Maybe|Option"
+    r"[A-Z][A-Za-z]{2,40}(?:<[^<>]{0,60}>)?\??\).{0,80}|(?:typing\.)?(?:Optional|Union|List|Dict"
+    r"|Literal|Annotated|Secret|SecretStr|Str|Maybe|Option"
     r"|Promise|Callable|Type)"
     r"\b.{0,80}"
     r"|(?:str|string|bytes|int|bool|number|any|None|null|undefined)\b[ |\[\]?).,;:=].{0,80}",
@@ -238,7 +242,7 @@ def _is_made(value: str, place: Place) -> bool:
         return False
     if place.name.lower().endswith("seed"):
         return bool(_SEED.fullmatch(value))
-    if place.name.endswith("PK"):
+    if place.name.endswith("PK") or place.name.lower().replace("_", "") in ("keyhex", "keybytes", "keymaterial"):
         return bool(_HEX_KEY.fullmatch(value))
     if place.is_pair or (place.name.isupper() and "_" in place.name):
         return sum(map(str.isdigit, value)) >= 2 and len(value) >= 20
@@ -252,7 +256,7 @@ _WHERE = lazy(
     r"[a-z][a-z_-]{0,30}(?:/[a-z][a-z0-9_-]{0,30})+|[\w.-]{1,60}:/[\w./-]{1,200}|(?:id|src|source"
     r"|type|env|name|file)=.{0,200}"
 )
-_HEX_KEY = lazy(r"(?:0x)?[0-9a-fA-F]{64}")
+_HEX_KEY = lazy(r"(?:0x)?[0-9a-fA-F]{32,128}")
 _RUN = lazy(r"[A-Za-z0-9_+/~.-]{20,512}={0,2}")
 _WORD_OF_PATH = lazy(r"(?<![A-Za-z0-9])[A-Za-z][a-z]{3,}(?![A-Za-z0-9])")
 _LICENCE = lazy(r"(?:Apache|MIT|BSD|A?GPL|LGPL|MPL|CC|EPL|EUPL|ISC|Zlib|SSPL|BUSL|Artistic)(?:-[\d.A-Za-z+-]{1,20})?$")
@@ -337,15 +341,15 @@ def _is_secret_in_quotes(value: str, family: Family, name: str) -> bool:
 
 
 def _is_secret_bare(value: str, family: Family, place: Place) -> bool:
-    if _TYPE.fullmatch(value) or _is_expression(value, place):
-        return False
-    if place.separator == ":" and family != "password" and _PAIR.match(value):
+    if value.endswith(":") and place.separator == ":" and is_identifier(value[:-1]):
+        return False  # `password: ldap_bind: invalid credentials`
+    if (
+        _TYPE.fullmatch(value)
+        or _is_expression(value, place)
+        or _is_reference(value.rstrip(":;,") or value, family, place)
+    ):
         return False
     value = value.rstrip(":;,") or value
-    if family != "password" and _is_of_program(value, place.name):
-        return False
-    if _MEMBER.fullmatch(value) or _names_itself(value.rstrip(":;,."), place):
-        return False
     if family == "pin":
         return value.isdigit() or is_opaque(value) or re.fullmatch(r"\d{2,4}(?:-\d{2,4}){1,3}", value) is not None
     is_word = bool(_LETTERS.fullmatch(value))
@@ -359,6 +363,16 @@ def _is_secret_bare(value: str, family: Family, place: Place) -> bool:
     if family == "secret":
         return not is_word or (place.separator != ":" and len(value) >= 6) or len(value) >= 20
     return is_opaque(value)
+
+
+def _is_reference(value: str, family: Family, place: Place) -> bool:
+    """Whether *value* only names the secret: a member, a class, a label of one: `--secret=db-password`."""
+    if place.separator == ":" and family != "password" and _PAIR.match(value):
+        return True
+    if family != "password" and _is_of_program(value, place.name):
+        return True
+    is_label = family == "secret" and _LABEL.fullmatch(value) is not None and _CUE.search(value) is not None
+    return is_label or _MEMBER.fullmatch(value) is not None or _names_itself(value.rstrip(":;,."), place)
 
 
 def _is_of_program(value: str, name: str) -> bool:
@@ -409,7 +423,7 @@ def _is_compound(value: str) -> bool:
 
 
 # `AppWindowToken{9f4ef63 …`, `com.example.Token@1a2b3c4d`
-_OBJECT = lazy(r"[A-Z][a-z]{2,}[A-Za-z]*\{[^{}]{0,200}|[A-Za-z_][\w.$]{2,200}@[0-9a-f]{3,8}$")
+_OBJECT = lazy(r"[A-Z][a-z]{2,}[A-Za-z]*\{[^{}]{0,200}|[a-z]\w{0,40}(?:\.[\w$]{1,60}){1,8}@[0-9a-f]{3,8}$")
 
 
 def is_opaque(value: str) -> bool:
