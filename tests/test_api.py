@@ -19,7 +19,7 @@ from conftest import Start, eventually, free_port
 
 from daemons import agents, clock, files, loop, mailbox, settings, suite
 from daemons.alerts import Alerts, Occurrence
-from daemons.api import app, commits, description, inbox, server
+from daemons.api import app, channels, commits, description, inbox
 from daemons.api import state as api_state
 from daemons.api.__main__ import Api
 from daemons.clock import Wake
@@ -573,7 +573,7 @@ def test_head_is_get_without_the_body(api: Client) -> None:
 
 
 def test_who_drips_a_request_is_let_go(api: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "HALF_A_REQUEST_S", 0.5)
+    monkeypatch.setattr(channels, "HALF_A_REQUEST_S", 0.5)
     with socket.create_connection(("127.0.0.1", api.port), timeout=15) as line:
         line.sendall(b"GET / HTTP/1.1\r\nHost: ")
         begun = clock.monotonic()

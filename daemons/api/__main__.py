@@ -14,8 +14,8 @@ from datetime import datetime
 
 from daemons import log, loop, supervisor
 from daemons.agents import Touches
-from daemons.api import app, server, state
-from daemons.api.server import TCP_THREADS, UNIX_THREADS, Server
+from daemons.api import app, server, sockets, state
+from daemons.api.server import CONNECTIONS, TCP_THREADS, UNIX_THREADS, Server
 from daemons.clock import Wake
 from daemons.files import LockBusy, StorageError
 from daemons.settings import Settings, SettingsError
@@ -30,10 +30,10 @@ class Api:
 
     def __init__(self, conf: Settings, _wake: Wake) -> None:
         server.log_like_the_others()
-        server.allow_many_files()
-        tcp = server.listen_tcp(conf)
+        sockets.allow_many_files(CONNECTIONS)
+        tcp = sockets.listen_tcp(conf)
         try:
-            unix = server.listen_unix(supervisor.prepare_socket(conf, "api.sock"))
+            unix = sockets.listen_unix(supervisor.prepare_socket(conf, "api.sock"))
             self._state = state.of(conf)
             application = app.wsgi(self._state)
         except StorageError as broken:
