@@ -47,6 +47,7 @@ class Journal:
         self._home = conf.home
         self._folder = conf.journal_dir
         self._actor = actor
+        self._latest: LineFile | None = None
 
     # -- events -------------------------------------------------------------------------------------------------------
 
@@ -116,7 +117,10 @@ class Journal:
             shutil.rmtree(left, ignore_errors=True)
 
     def _file(self, at: datetime) -> LineFile:
-        return LineFile(self._day(at) / _EVENTS, self._folder / "lock")
+        file, path = self._latest, self._day(at) / _EVENTS
+        if file is None or file.path != path:
+            file = self._latest = LineFile(path, self._folder / "lock")
+        return file
 
     def _day(self, at: datetime) -> Path:
         return self._folder / at.astimezone(UTC).strftime("%Y-%m-%d")

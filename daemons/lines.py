@@ -5,7 +5,7 @@
 A kill can tear even a line of 300 bytes, and half a message may read as a message. The note (`<file>.writing`, where
 the last append began and how long it was to be) tells such a half from a line that a stranger left without its
 newline: ours is cut off, nobody was told that it is there; a stranger's is ended. Synced after the unlock, many
-writers share one flush of the disk: 13.6 k lines/s against 4.8 k.
+writers share one flush of the disk (`flushes`).
 """
 
 from __future__ import annotations
@@ -13,17 +13,21 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from daemons import files, log, text
-from daemons.files import LockBusy, StorageError
+from daemons import clock, files, log, text
+from daemons.files import Idle, Kept, LockBusy, LockFile, StorageError
+from daemons.flushes import SharedFlush
 
 LINE_LIMIT_BYTES = 16 << 20
 _KEPT_OF_A_LONG_LINE_BYTES = 1024
 _BLOCK_BYTES = 256 << 10
+_KEPT_BEFORE_BYTES = 256
+# Who had to wait for the lock has company, and shares flushes for so many lines; who is alone flushes for himself.
+_CROWD = 64
 
 
 # -- reading ----------------------------------------------------------------------------------------------------------
@@ -125,49 +129,72 @@ def _refuse_what_is_no_file(path: Path, found: os.stat_result) -> None:
 # -- appending --------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
 class Written:
-    """A line that was appended and is not durable yet: `settle` it after the unlock."""
+    """A line that was appended and is not durable yet: `settle` it after the unlock.
 
-    fd: int
-    offset: int
-    line: bytes
+    *before* is what the line stands behind: up to 256 bytes.
+    """
+
+    __slots__ = ("before", "begun_ns", "done_ns", "kept", "line", "offset")
+
+    def __init__(self, kept: Kept, offset: int, line: bytes, before: bytes, begun_ns: int) -> None:
+        self.kept = kept
+        self.begun_ns = begun_ns
+        self.done_ns = clock.monotonic_ns()
+        self.offset = offset
+        self.line = line
+        self.before = before
 
 
-class _Kept:
-    """A descriptor that is closed with the last use of it."""
+class _Locked:
+    """The lock of a LineFile, for a `with`."""
 
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
-        self.inode = os.fstat(fd).st_ino
+    __slots__ = ("_file", "_held", "_timeout_s")
 
-    def __del__(self, close: Callable[[int], None] = os.close) -> None:
-        close(self.fd)  # handed in: at the end of the program, `os` may be gone before us
+    def __init__(self, file: LineFile, timeout_s: float) -> None:
+        self._file = file
+        self._timeout_s = timeout_s
+
+    def __enter__(self) -> None:
+        self._held = self._file.take(self._timeout_s)
+
+    def __exit__(self, *_: object) -> None:
+        self._file.lock.release(self._held)
 
 
 class LineFile:
-    """One file of lines, and the lock file that its writers take. Made with its folder when missing."""
+    """One file of lines, and the lock file that its writers take. Made with its folder when missing.
+
+    Descriptors stay open from one line to the next; a file that was moved, removed or replaced is opened anew.
+    """
 
     def __init__(self, path: Path, lock: Path) -> None:
         self.path = path
-        self._lock = lock
+        self.lock = LockFile(lock)
+        self._name = os.fspath(path)
+        self._idle = Idle()
         self._note_path = path.with_name(f"{path.name}.writing")
-        self._note: _Kept | None = None
+        self._note: Kept | None = None
+        self._flushes = SharedFlush(path.with_name(f"{path.name}.flushed"))
+        self._crowd = 0  # for how many lines more flushes are shared
 
-    @contextmanager
-    def locked(self, timeout_s: float) -> Iterator[None]:
+    def locked(self, timeout_s: float) -> _Locked:
         """Hold the lock; other programs take it with `flock`. LockBusy, naming the holder, after *timeout_s*."""
+        return _Locked(self, timeout_s)
+
+    def take(self, timeout_s: float) -> Kept:
+        """As `locked`, without the `with`."""
+        self._look_after_the_note()
         try:
-            held = files.take_lock(self._lock, timeout_s=timeout_s)
+            held = self.lock.take(timeout_s)
         except StorageError as cause:
             if cause.errno != errno.ENOENT:
                 raise
-            make_folder(self._lock.parent)
-            held = files.take_lock(self._lock, timeout_s=timeout_s)
-        try:
-            yield
-        finally:
-            os.close(held)
+            make_folder(self.lock.path.parent)
+            held = self.lock.take(timeout_s)
+        if held.was_busy:
+            self._crowd = _CROWD
+        return held
 
     def append(self, line: bytes, *, timeout_s: float = 5.0) -> int:
         """Append *line*, which ends with its only newline; the offset at which it starts. Durable on return.
@@ -182,65 +209,100 @@ class LineFile:
 
     def write(self, line: bytes) -> Written:
         """Append *line*; the caller holds the lock, releases it, and then calls `settle`."""
-        fd = self._open(self.path, os.O_APPEND)
         try:
-            found = os.fstat(fd)
-            _refuse_what_is_no_file(self.path, found)
-            note = self._note_fd()
-            size = _mended(fd, found, note, self.path)
-            if size == 0:
-                files.sync_dir(self.path.parent)  # first the name, then what it names
-            _take_note(note, found.st_ino, size, len(line))
-            _write_whole(fd, size, line)
+            kept, size = self._current()
+            before = _end_of(kept.fd, size)
+            if not before.endswith(b"\n"):
+                size = self._start(kept, size)
+                before = _end_of(kept.fd, size)
+            _take_note(self._note_fd(), kept.inode, size, len(line))
+            begun_ns = clock.monotonic_ns()
+            _write_whole(kept.fd, size, line)
         except OSError as cause:
-            os.close(fd)
             raise cause if isinstance(cause, StorageError) else StorageError("append to", self.path, cause) from cause
-        return Written(fd, size, line)
+        return Written(kept, size, line, before, begun_ns)
+
+    def _start(self, kept: Kept, size: int) -> int:
+        """Where to begin in a file of *size* that does not end with a whole line."""
+        if size > 0:
+            size = _mended(kept, size, self._note_fd(), self.path)
+        if size == 0:
+            files.sync_dir(self.path.parent)  # first the name, then what it names
+        return size
 
     def settle(self, written: Written, *, timeout_s: float = 5.0) -> None:
-        """Make *written* durable, outside the lock, and close it. StorageError: it is not; gone, if still last."""
+        """Make *written* durable, outside the lock. StorageError: it is not; gone, if still last."""
+        # Each writer syncs by a descriptor that nobody else uses until then: a failed flush is told once to each.
         try:
-            files.sync_data(written.fd, self.path)
+            self._sync(written)
         except StorageError as failed:
             self._write_again(written, failed, timeout_s)
-        finally:
-            os.close(written.fd)
+        else:
+            self._idle.push(written.kept)
+
+    def _sync(self, written: Written) -> None:
+        if self._crowd <= 0:
+            files.sync_data(written.kept.fd, self.path)
+            return
+        self._crowd -= 1
+        try:
+            self._flushes.sync(written.kept, written.begun_ns, written.done_ns)
+        except OSError as cause:
+            raise StorageError("sync", self.path, cause) from cause
+        files.reached("append.synced")
 
     def mend(self) -> None:
         """Cut off what a killed writer left half written, and end what a stranger left without its newline.
 
         The caller holds the lock; the file exists.
         """
-        fd = self._open(self.path, os.O_APPEND)
         try:
-            _mended(fd, os.fstat(fd), self._note_fd(), self.path)
-            files.sync_data(fd, self.path)
+            kept, size = self._current()
+            if not _end_of(kept.fd, size).endswith(b"\n"):
+                _mended(kept, size, self._note_fd(), self.path)
         except OSError as cause:
             raise cause if isinstance(cause, StorageError) else StorageError("mend", self.path, cause) from cause
-        finally:
-            os.close(fd)
 
-    def _open(self, path: Path, flags: int) -> int:
+    def _current(self) -> tuple[Kept, int]:
+        """The file that has the name now, open, and its size."""
+        kept = self._idle.pop()
+        if kept is not None:
+            try:
+                found = os.stat(self._name, follow_symlinks=False)
+                if kept.leads_to(found):
+                    return kept, found.st_size
+            except FileNotFoundError:
+                pass
+            self._idle.clear()
+            self._note = None  # with its folder, it may have moved too
+        kept = self._open(self.path, os.O_APPEND)
+        found = os.fstat(kept.fd)
+        _refuse_what_is_no_file(self.path, found)
+        return kept, found.st_size
+
+    def _open(self, path: Path, flags: int) -> Kept:
         flags |= os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         try:
             try:
-                return os.open(path, flags, 0o600)
+                return Kept(os.open(path, flags, 0o600))
             except FileNotFoundError:
                 make_folder(path.parent)
-                return os.open(path, flags, 0o600)
+                return Kept(os.open(path, flags, 0o600))
         except StorageError:
             raise
         except OSError as cause:
             raise StorageError("append to", path, cause) from cause
 
+    def _look_after_the_note(self) -> None:
+        """Have the note open before the lock is held. One without a name was deleted: the next writer has another."""
+        if self._note is not None and os.fstat(self._note.fd).st_nlink == 0:
+            self._note = None
+        self._note_fd()
+
     def _note_fd(self) -> int:
         """The note, kept open: opening it for each line would cost as much as writing the line."""
-        try:
-            is_there = self._note is not None and os.stat(self._note_path).st_ino == self._note.inode
-        except FileNotFoundError:
-            is_there = False
-        if self._note is None or not is_there:
-            self._note = _Kept(self._open(self._note_path, 0))
+        if self._note is None:
+            self._note = self._open(self._note_path, 0)
         return self._note.fd
 
     # -- after a failed sync ------------------------------------------------------------------------------------------
@@ -253,7 +315,7 @@ class LineFile:
         try:
             with self.locked(timeout_s):
                 # Not the append descriptor: with O_APPEND, Linux ignores the offset of pwrite.
-                again = os.open(f"/proc/self/fd/{written.fd}", os.O_RDWR | os.O_CLOEXEC)
+                again = os.open(f"/proc/self/fd/{written.kept.fd}", os.O_RDWR | os.O_CLOEXEC)
                 try:
                     self._rewrite_or_remove(again, written)
                 finally:
@@ -286,26 +348,28 @@ def _write_whole(fd: int, size: int, line: bytes) -> None:
     files.reached("lines.written")
 
 
-def _mended(fd: int, found: os.stat_result, note: int, path: Path) -> int:
-    """Make *fd* end with a whole line: cut half a line of ours, end a stranger's. Its size then."""
-    size = found.st_size
-    if size == 0 or os.pread(fd, 1, size - 1) == b"\n":
-        return size
-    start = _start_of_half_a_line(fd, found, note)
+def _mended(kept: Kept, size: int, note: int, path: Path) -> int:
+    """Make *kept* end with a whole line: cut half a line of ours, end a stranger's. Its size then."""
+    start = _start_of_half_a_line(kept, size, note)
     if start is None:
-        files.write_all(fd, b"\n")
+        files.write_all(kept.fd, b"\n")
         return size + 1
-    _cut(fd, start, size, note, path)
+    _cut(kept.fd, start, size, note, path)
     return start
 
 
-def _start_of_half_a_line(fd: int, found: os.stat_result, note: int) -> int | None:
+def _end_of(fd: int, size: int) -> bytes:
+    start = max(0, size - _KEPT_BEFORE_BYTES)
+    return os.pread(fd, size - start, start)
+
+
+def _start_of_half_a_line(kept: Kept, size: int, note: int) -> int | None:
     """Where the line began that its killed writer left unfinished; None when the tail is a stranger's."""
     inode, start, length = _read_note(note)
-    if inode != found.st_ino or not start < found.st_size < start + length:
+    if inode != kept.inode or not start < size < start + length:
         return None
     # With a newline in it, a stranger wrote behind it: his line is not ours to cut.
-    return None if b"\n" in os.pread(fd, found.st_size - start, start) else start
+    return None if b"\n" in os.pread(kept.fd, size - start, start) else start
 
 
 def _cut(fd: int, start: int, size: int, note: int, path: Path) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from daemons import files, settings
-from daemons.files import LockBusy, StorageError
+from daemons.files import LockBusy, LockFile, StorageError
 from tests.conftest import eventually
 
 CHILD_ENV = dict(os.environ, PYTHONPATH=str(settings.CODE))
@@ -300,6 +300,37 @@ def test_a_lock_file_removed_while_waiting_is_not_taken_for_the_new_one(holder):
     path.unlink()
     with files.lock(path, timeout_s=1), pytest.raises(LockBusy), files.lock(path, timeout_s=0):
         pass
+
+
+def test_a_lock_that_is_kept_open_is_not_shared_with_a_forked_child(tmp_path):
+    lock = LockFile(tmp_path / "x.lock")
+    lock.release(lock.take(1))
+    ready, done = os.pipe(), os.pipe()
+
+    child = os.fork()
+    if child == 0:
+        _held = lock.take(1)
+        os.write(ready[1], b"1")
+        os.close(done[1])
+        os.read(done[0], 1)
+        os._exit(0)
+    os.read(ready[0], 1)
+    try:
+        with pytest.raises(LockBusy, match=f"pid {child} "):
+            lock.take(0)
+    finally:
+        os.close(done[1])
+        os.waitpid(child, 0)
+    lock.release(lock.take(5))
+
+
+def test_a_lock_that_is_kept_open_follows_its_name(tmp_path):
+    lock = LockFile(tmp_path / "x.lock")
+    lock.release(lock.take(1))
+    lock.path.rename(tmp_path / "moved")
+
+    with files.lock(lock.path), pytest.raises(LockBusy):
+        lock.take(0)
 
 
 def test_threads_of_one_process_exclude_each_other(tmp_path):

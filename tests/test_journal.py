@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from daemons import clock, files, settings
-from daemons.files import LockBusy
+from daemons.files import LockBusy, LockFile
 from daemons.journal import TEXT_LIMIT, Journal
 
 NOON = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
@@ -132,8 +132,8 @@ def test_a_killed_writer_leaves_no_half_entry(journal, conf, environ):
 
 def test_a_busy_lock_is_told(journal, conf, monkeypatch):
     journal.record("a.happened")
-    real = files.take_lock
-    monkeypatch.setattr(files, "take_lock", lambda path, **_: real(path, timeout_s=0.05))
+    real = LockFile.take
+    monkeypatch.setattr(LockFile, "take", lambda lock, _timeout_s: real(lock, 0.05))
     with files.lock(conf.journal_dir / "lock"), pytest.raises(LockBusy, match=str(os.getpid())):
         journal.record("b.happened")
 

@@ -7,12 +7,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+from pathlib import Path
 
 import pytest
 
 from daemons import files, lines, settings
 from daemons.files import StorageError
 from daemons.lines import Line, LineFile
+from tests.conftest import eventually
 
 CHILD_ENV = dict(os.environ, PYTHONPATH=str(settings.CODE))
 
@@ -192,6 +195,82 @@ def test_a_line_that_cannot_be_made_durable_is_taken_out_and_told(file, monkeypa
     assert file.path.read_bytes() == b"one\n"
     file.append(b"three\n")
     assert file.path.read_bytes() == b"one\nthree\n"
+
+
+def test_writers_that_wait_for_the_disk_have_a_descriptor_each(file):
+    with file.locked(1):
+        one = file.write(b"one\n")
+    with file.locked(1):
+        two = file.write(b"two\n")
+    assert one.kept.fd != two.kept.fd  # what failed is told once to each
+
+    file.settle(one)
+    file.settle(two)
+    with file.locked(1):
+        three = file.write(b"three\n")
+    assert three.kept in (one.kept, two.kept)
+
+
+def test_a_descriptor_that_was_told_of_an_error_is_not_used_again(file, monkeypatch):
+    file.append(b"one\n")
+    failing_syncs(monkeypatch, 1)
+    with file.locked(1):
+        two = file.write(b"two\n")
+    file.settle(two)
+
+    with file.locked(1):
+        three = file.write(b"three\n")
+
+    assert three.kept is not two.kept
+
+
+def test_a_moved_file_is_left_and_a_new_one_begun(file):
+    file.append(b"one\n")
+    file.path.rename(file.path.with_name("archived"))
+
+    assert file.append(b"two\n") == 0
+    assert file.path.read_bytes() == b"two\n"
+    assert file.path.with_name("archived").read_bytes() == b"one\n"
+
+
+def test_half_a_line_is_known_after_the_folder_was_moved_away(tmp_path):
+    file = LineFile(tmp_path / "home" / "mail", tmp_path / "home" / "mail.lock")
+    file.append(b"one\n")
+    (tmp_path / "home").rename(tmp_path / "moved")
+    file.append(b"two\n")
+    killed_writer(file, "half of it", 4)
+
+    file.append(b"three\n")
+
+    assert file.path.read_bytes() == b"two\nthree\n"
+
+
+def test_a_forked_child_appends_by_descriptors_of_its_own(file):
+    file.append(b"one\n")
+    child = os.fork()
+    if child == 0:
+        with file.locked(1):
+            written = file.write(b"two\n")
+        os._exit(0 if written.kept.pid == os.getpid() else 1)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_who_had_to_wait_for_the_lock_shares_the_flush(file):
+    begun = threading.Event()
+
+    def append():
+        begun.set()
+        file.append(b"two\n")
+
+    with file.locked(1):
+        waiting = threading.Thread(target=append)
+        waiting.start()
+        begun.wait()
+        eventually(lambda: "->" in Path("/proc/locks").read_text())
+    waiting.join()
+
+    assert file.path.with_name("mail.flushed").exists()
 
 
 def test_shell_scripts_take_the_same_lock(file):

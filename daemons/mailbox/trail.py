@@ -21,7 +21,7 @@ from pathlib import Path
 from daemons import files, lines, log
 from daemons.files import StorageError
 
-_FINGERPRINTED_BYTES = 256
+FINGERPRINTED_BYTES = 256
 _COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 _TOKEN = re.compile(r"(\d{1,12})\.(\d{1,20})\.(\d{1,20})\.([0-9a-f]{0,16})\.([0-9a-f]{0,16})")
 
@@ -72,13 +72,13 @@ def fingerprint(line: bytes) -> str:
 
 def head_of(first_bytes: bytes) -> str:
     """The fingerprint of the first line of a file that starts with *first_bytes* (at least 256 if it has them)."""
-    line, newline, _ = first_bytes[:_FINGERPRINTED_BYTES].partition(b"\n")
+    line, newline, _ = first_bytes[:FINGERPRINTED_BYTES].partition(b"\n")
     return fingerprint(line + newline)
 
 
 def last_of(bytes_before: bytes) -> str:
     """The fingerprint of the line that ends *bytes_before* (at least 256 if there are): of its end, if it is long."""
-    ending = bytes_before[-_FINGERPRINTED_BYTES:].removesuffix(b"\n")
+    ending = bytes_before[-FINGERPRINTED_BYTES:].removesuffix(b"\n")
     return fingerprint(ending.rpartition(b"\n")[2])
 
 
@@ -87,7 +87,7 @@ def position_at(fd: int, offset: int, *, file: int = 0) -> Position:
     inode = os.fstat(fd).st_ino
     if offset == 0:
         return Position(inode, 0, file=file)
-    head = head_of(os.pread(fd, min(_FINGERPRINTED_BYTES, offset), 0))
+    head = head_of(os.pread(fd, min(FINGERPRINTED_BYTES, offset), 0))
     return Position(inode, offset, head, last_of(_before(fd, offset)), file)
 
 
@@ -99,7 +99,7 @@ def stands_at(fd: int, position: Position) -> bool:
 
 
 def _before(fd: int, offset: int) -> bytes:
-    start = max(0, offset - _FINGERPRINTED_BYTES)
+    start = max(0, offset - FINGERPRINTED_BYTES)
     return os.pread(fd, offset - start, start)
 
 

@@ -85,7 +85,7 @@ def _mailbox_names(home: Path) -> set[str]:
 REGISTRY = Store("registry", _registry_writer, _registry_names)
 # Nobody comes between: each version is written over the one before the last.
 BURST = Store("registry, one writer", _registry_writer, _registry_names, writers=("a",))
-MAILBOX = Store("mailbox", _mailbox_writer, _mailbox_names)
+MAILBOX = Store("mailbox", _mailbox_writer, _mailbox_names, writers=tuple("abcdef"))  # a crowd, which shares flushes
 CARELESS = Store("careless", _careless_writer, _registry_names)
 
 
