@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FOLDER = Path(__file__).parent / "fixtures" / "logs"
-PROGRAMS = Path(__file__).parent / "fixtures" / "recognition" / "programs.txt"
+RECOGNITION = Path(__file__).parent / "fixtures" / "recognition"
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,11 @@ def load(name: str) -> Corpus:
     return _corpus(name, (FOLDER / name).read_bytes().splitlines())
 
 
-def programs() -> list[Corpus]:
+def programs(name: str = "programs.txt") -> list[Corpus]:
     """What many programs write, each a log of its own below `=== name`; \u241b is the escape byte, \u2409 a tab."""
-    text = PROGRAMS.read_text().replace("\u241b", "\x1b").replace("\u2409", "\t")
+    text = (RECOGNITION / name).read_text().replace("\u241b", "\x1b").replace("\u2409", "\t")
     parts = (part.partition("\n") for part in text.split("\n=== ")[1:])
-    return [_corpus(name, rows.encode().split(b"\n")) for name, _, rows in parts]
+    return [_corpus(program, rows.encode().split(b"\n")) for program, _, rows in parts]
 
 
 def _corpus(name: str, rows: list[bytes]) -> Corpus:

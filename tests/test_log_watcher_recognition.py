@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import log_corpus
 import log_shapes
 import pytest
 from log_shapes import Line
@@ -39,6 +40,33 @@ def test_errors_are_told_and_nothing_else(defaults, capsys, part: Callable[[], l
         print(f"recall {recall:.2%}, false {false_share:.2%}")
     assert recall >= least_recall, missed
     assert false_share <= most_false, false
+
+
+# At the first look, 98.2 and 97.3 % of their errors were told, 90.6 and 86.7 % with all of their lines and no other.
+# What is left: traces of two processes line by line, and failures that only their maker's words tell of.
+HELD_OUT = {"heldout_1.txt": (0.99, 0.98), "heldout_2.txt": (0.98, 0.95)}
+
+
+@pytest.mark.parametrize("name", HELD_OUT)
+def test_errors_in_logs_of_another_hand_are_told_whole_and_nothing_else(defaults, capsys, name):
+    least_told, least_whole = HELD_OUT[name]
+    errors = told = whole = quiet = 0
+    false = []
+    for corpus in log_corpus.programs(name):
+        found = [set(filter(bytes.strip, event.lines)) for event in events.scan(corpus.log, defaults).events]
+        labelled = [set(filter(bytes.strip, lines)) for lines in corpus.errors.values()]
+        errors += len(labelled)
+        told += sum(any(lines & other for other in found) for lines in labelled)
+        whole += sum(found.count(lines) >= labelled.count(lines) for lines in labelled)
+        false += [(corpus.name, lines) for lines in found if not any(lines & other for other in labelled)]
+        quiet += corpus.quiet_lines
+
+    with capsys.disabled():
+        print(f"\n{name}: {errors} errors, {quiet} quiet lines: told {told / errors:.2%}, ", end="")
+        print(f"whole {whole / errors:.2%}, false {len(false)}")
+    assert told >= least_told * errors
+    assert whole >= least_whole * errors
+    assert not false
 
 
 def test_there_is_enough_to_judge_by():

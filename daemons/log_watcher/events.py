@@ -262,7 +262,7 @@ def _grow(record: Record, window: bytes, patterns: Patterns, position: int, end:
         if record.take(line, patterns):
             taken = following
         if record.closed:
-            return taken, taken if record.is_alone else start
+            return taken, taken if record.is_alone else max(start, taken)
     return taken, end
 
 
@@ -279,9 +279,11 @@ def _lines(window: bytes, position: int, end: int) -> Iterator[tuple[int, bytes,
 
 def _preamble(window: bytes, found: _Found, *, floor: int) -> bytes:
     """The bytes of the lines above *found* that belong to its trace, if any."""
+    head, (prefix, line) = found.judgement.head, prefixes.split(found.line)
+    if found.judgement.why == "level" and head.is_timed and prefix is None:
+        return b""  # what a logger writes at once, with its time in front
     start = _line_above(window, floor, found.start)
     whose, above = prefixes.split(window[start : found.start].rstrip(b"\r\n"))
-    prefix, line = prefixes.split(found.line)
     if whose == prefix and (blocks.is_frame(above, line) or traces.is_above(above, line)):
         return window[start : found.start]
     is_one = whose == prefix or prefixes.late(above, found.line) is not None
@@ -290,7 +292,6 @@ def _preamble(window: bytes, found: _Found, *, floor: int) -> bytes:
         is_two = traces.is_above(prefixes.split(window[higher:start].rstrip(b"\r\n"))[1], above)
         if _warns(above, is_sure=is_two or traces.opens_python_frames(line)):
             return window[higher if is_two else start : found.start]
-    head = found.judgement.head
     if head.starts_record and head.is_timed and prefix is None:
         return b""
     start = _preamble_start(window, floor, found.start)

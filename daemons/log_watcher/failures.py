@@ -30,6 +30,12 @@ _BUILD = (
     r"Internal Server Error: /|Finished: FAILURE$|error Command failed",
     r"SQLSTATE\[|ORA-\d{5}: |Errors in file |AH\d{5}: \S{1,40} error |\(\d{1,3}\)[A-Z][a-z ]{3,40}: AH\d{5}: ",
 )
+_TOLD = (
+    r"(?:[Ff]ailed|[Uu]nable) to [a-z]|(?:[Cc]ould not(?! reliably)|[Cc]annot|[Cc]an't) [a-z]",
+    r"dependency failed to start: |Job for \S+ failed because |failed: \[",
+    r"(?:yarn|bun|pnpm|sh|bash|zsh): .{0,80}(?:command not found|error )",
+    r"(?:\W{1,8} ?)?(?i:error) (?!(?:rate|count|log|page|code|level|message)s?\b|hand|budget|report)[\w\"']",
+)
 _TESTS = (
     r"\s*not ok \d",
     r"\s{0,8}(?:✖|×|✗|✘|✕|⨯) ",
@@ -75,19 +81,16 @@ _ANYWHERE = (
     r": (?:line )?\d+: +\d+ (?:Segmentation fault|Aborted|Killed|Bus error) |\b[Ss]yntax [Ee]rror (?:on|near|at|in|:)",
     r": (?:" + "|".join(_ERRNO) + r")(?: \(\w[^)]{0,80}\))?\.?$",
     r"(?<!\b0 )(?<!\bno )\b[Ff]ailed(?:!|: [^\s\d]| with (?!0\b)| because | due to )|\btests? failed\.$",
-    r"(?:^|: |\] |\) |! )(?:[Ff]ailed|[Uu]nable) to [a-z]",
-    r"(?:^|: )(?:[Cc]ould not(?! reliably)|[Cc]annot|[Cc]an't) [a-z]",
+    r"(?:: |\] |\) |! )(?:[Ff]ailed|[Uu]nable) to [a-z]",
+    r": (?:[Cc]ould not(?! reliably)|[Cc]annot|[Cc]an't) [a-z]",
     r"CEF:\d\|(?:[^|]*\|){5}(?:[7-9]|10|High|Very-High)\|",
-    r"^dependency failed to start: |^Job for \S+ failed because ",
-    r"#<(?:\w+::)*\w+(?:Error|Exception): |^failed: \[",
-    r"^(?:yarn|bun|pnpm|sh|bash|zsh): .{0,80}(?:command not found|error )",
+    r"#<(?:\w+::)*\w+(?:Error|Exception): ",
     r"\s(?:failed|unreachable)=[1-9]|: Error [A-Z]\d\d ",
 )
-_FAILURE = re.compile("|".join((*_BUILD, *_TESTS, *_RUNTIME)).encode())
+_FAILURE = re.compile("|".join((*_BUILD, *_TESTS, *_RUNTIME, *_TOLD)).encode())
 # The word in front of what went wrong, in any dress: `│ Error: …`, `Type error: …`, `imap-login: Fatal: …`
 _NO_QUOTE = r"(?:^|(?<!after)(?<!\bon)(?<!the)(?<!\bno)[\s\[(>])"
 _SAID = (
-    r"^(?:\W{1,8} ?)?(?i:error) (?!(?:rate|count|log|page|code|level|message)s?\b|hand|budget|report)[\w\"']",
     _NO_QUOTE + r"(?:[Ee]rror|ERROR|[Ff]atal) ?: (?!0\b|none|null|nil|false|no\b|undefined|$)",
     r"[Ff]atal error\b",
 )
@@ -117,12 +120,14 @@ _SUCCESS = re.compile(
 )
 
 
-def is_failure(line: bytes) -> bool:
-    """Whether *line*, which has no level, tells of a failure."""
+def is_failure(line: bytes, *parts: bytes) -> bool:
+    """Whether *line*, which has no level, tells of a failure; or one of its *parts*, where its message may begin."""
     start = line[:LOOK_BYTES]
     if _REMARK.match(start):
         return b"atal error has been detected" in start
-    return bool(_FAILURE.match(start) or _FAILURE_ANYWHERE.search(start)) and not _SUCCESS.match(start)
+    if any(_FAILURE.match(part, 0, LOOK_BYTES) for part in (start, *parts) if part):
+        return not _SUCCESS.match(start)
+    return _FAILURE_ANYWHERE.search(start) is not None and not _SUCCESS.match(start)
 
 
 def is_result(line: bytes) -> bool:

@@ -192,14 +192,9 @@ def _header(start: bytes) -> tuple[Head, int, int]:
     priority = _PRIORITY.match(start)
     if priority:
         return _behind_priority(start, priority)
-    warning = _WARNING.match(start)
-    if warning:
-        return Head(WARNING, starts_record=True), warning.end(), 0
-    event = _EVENTS.match(start)
-    if event:
-        return Head(LEVELS.get((event["of_windows"] or event["of_kubernetes"]).lower(), INFO), True), event.end(), 0
-    if _LAMBDA.match(start):
-        return Head(INFO, starts_record=True), 0, 0
+    special = _special(start) if not start[:4].isdigit() else None
+    if special is not None:
+        return special
     walk = _Walk(start, 0, timed=False)
     level = walk.level()
     if level is None and walk.timed:
@@ -210,6 +205,19 @@ def _header(start: bytes) -> tuple[Head, int, int]:
     starts = walk.timed or level is not None or bool(_ADDRESS.match(start))
     is_timed = walk.timed or _HAS_TIME.search(start, 0, 64) is not None
     return Head(level, starts, is_timed=is_timed), walk.message, walk.said if level is None else 0
+
+
+def _special(start: bytes) -> tuple[Head, int, int] | None:
+    """Like `_header`, for the lines whose header has a form of its own."""
+    warning = _WARNING.match(start) if b"Warning: " in start else None
+    if warning:
+        return Head(WARNING, starts_record=True), warning.end(), 0
+    event = _EVENTS.match(start)
+    if event:
+        return Head(LEVELS.get((event["of_windows"] or event["of_kubernetes"]).lower(), INFO), True), event.end(), 0
+    if _LAMBDA.match(start):
+        return Head(INFO, starts_record=True), 0, 0
+    return None
 
 
 def _apart(start: bytes, is_timed: bool) -> int | None:

@@ -112,7 +112,7 @@ class Patterns:
             return self._indented(plain, bare)
         if failures.is_success(bare):
             return ""
-        told = self._tells_failure(plain, head.message) or (bool(head.said) and self._tells_failure(head.said, b""))
+        told = self._tells_failure(plain, head.message, head.said)
         return "pattern" if told or self._found(plain, self._errors) else ""
 
     def _indented(self, line: bytes, bare: bytes) -> Why:
@@ -130,8 +130,8 @@ class Patterns:
         told = self._tells_failure(inside, head.message) or self._found(inside, self._errors)
         return "pattern" if told or self._found(line, self._own_errors) else ""
 
-    def _tells_failure(self, line: bytes, message: bytes) -> bool:
-        return (failures.is_failure(line) or failures.is_failure(message)) and not self._ignored(line)
+    def _tells_failure(self, line: bytes, *parts: bytes) -> bool:
+        return failures.is_failure(line, *parts) and not self._ignored(line)
 
     def _despite_level(self, line: bytes, level: int) -> Why:
         if level == words.WARNING and blocks.is_heading(prefixes.split(line)[1]):

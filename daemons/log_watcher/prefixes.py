@@ -55,7 +55,7 @@ def split(line: bytes) -> tuple[Prefix | None, bytes]:
 
 
 def _split_piece(line: bytes) -> tuple[Prefix | None, bytes]:
-    found = _PERHAPS.match(line)
+    found = _PERHAPS.match(line) if line[:1] in (b"2", b"[") else None
     if found is None:
         return None, line
     rest = line[found.end() :]
@@ -72,6 +72,11 @@ def split_as(line: bytes, prefix: Prefix) -> tuple[Prefix | None, bytes]:
     if found is not None and (found["number"] or b"") == prefix.who:
         return prefix, line[found.end() :]
     return split(line)
+
+
+def may_have_one(line: bytes) -> bool:
+    """Whether what *line* begins with may turn out to be a prefix."""
+    return _PERHAPS.match(line) is not None
 
 
 def late(first: bytes, second: bytes) -> Prefix | None:

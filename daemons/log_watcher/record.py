@@ -42,7 +42,6 @@ _ZAP = re.compile(rb"\t(?:ERROR|FATAL|D?PANIC|error|fatal|d?panic)\t")
 # ESLint's next finding.
 _LINT = re.compile(rb"\s+\d+:\d+ +(?:error|warning)\s")
 # What compilers quote of the source below an error: TypeScript's `12   f("x");`.
-_BY_COMPILER = re.compile(rb"error TS\d+: ")
 _QUOTED_SOURCE = re.compile(rb"\d+ {1,8}\S")
 
 
@@ -72,11 +71,12 @@ class Record:
         self._takes_any = self._structured and (head.is_timed or bool(above))
         # A trace may follow behind lines of others.
         self._announces = may_announce and self._structured and judgement.why == "level"
-        self._is_zap = _ZAP.search(bare) is not None
+        self._is_zap = b"\t" in bare and _ZAP.search(bare) is not None
         header = _REPEATED.match(bare)
         self._header = header[0] if header else b""
-        self._is_compilers = _BY_COMPILER.search(line) is not None
-        self._statement = _POSTGRES.search(line) is not None
+        self._is_compilers = b"error TS" in line
+        self._statement = b":  " in line and _POSTGRES.search(line) is not None
+        self._may_be_late = self._prefix is None and prefixes.may_have_one(line)
         # Frames, or a trace's head, have been seen.
         self._in_trace = any(traces.is_preamble(prefixes.split(one)[1]) for one in above)
         self._python_frames = False  # a Traceback whose last line has not come yet
@@ -131,7 +131,7 @@ class Record:
 
     def take(self, line: bytes, patterns: Patterns) -> bool:
         """Add *line* (True), step over it, or close: then it is not part of this event and may begin another."""
-        if self._prefix is None and self._count == 1:
+        if self._may_be_late and self._count == 1:
             self._prefix = prefixes.late(self._first[-1], line)
         prefix, bare = (None, line) if self._prefix is None else prefixes.split_as(line, self._prefix)
         if self._count == 1 and prefix is None and self._prefix == prefixes.STAMP and traces.is_below_head(line):

@@ -87,7 +87,7 @@ _NOTE = re.compile(
 )
 _TAIL = re.compile(
     rb"BEGIN failed--|Aborted|operable program or|Execution halted|note: |See [\"']systemctl|compilation terminated"
-    rb"| @ \./|digest: |\s\xe2\x9d\xaf |info Visit |in expression starting at |\):$"
+    rb"| @ \./|digest: |\"\}\s*$|\s\xe2\x9d\xaf |info Visit |in expression starting at |\):$"
 )
 _NPM = re.compile(rb"npm (?:ERR!|error)(?: |$)")
 
