@@ -108,6 +108,15 @@ def _post(home: Path) -> Act:
     return lambda: box.post(_message("new"))
 
 
+def _post_among_others(home: Path) -> Act:
+    """As one that waited for the lock a moment ago, and therefore shares flushes."""
+    box = _mailbox(home)
+    if not (home / ".cmux" / "mailbox").exists():
+        box.post(_message("before"))
+    box._file._crowd = 1 << 20
+    return lambda: box.post(_message("new"))
+
+
 def _subjects(home: Path) -> list[str]:
     lines = (home / ".cmux" / "mailbox").read_bytes().split(b"\n")
     whole = []
@@ -256,6 +265,7 @@ OPERATIONS = (
     Operation("register-in-a-burst", _register_in_a_burst, _check_registered),
     Operation("unregister", _unregister, _check_unregistered),
     Operation("post", _post, _check_posted),
+    Operation("post among others", _post_among_others, _check_posted),
     Operation("rotate", _rotate, _check_rotated),
     Operation("commit", _commit, _check_committed),
     Operation("record", _record, _check_recorded),
