@@ -169,9 +169,12 @@ def read(line: bytes) -> Head:
             return _inside(fields.line)
         is_told = fields.level is not None or fields.status is not None or fields.line is None
         return Head(fields.level, True, fields.status, inside=None if is_told else b"", is_timed=True)
+    is_asked = _ADDRESS.match(start) is not None
+    if head.level is not None and head.level >= ERROR and not is_asked:
+        return Head(head.level, True, None, rest[:HEADER_BYTES], is_timed=head.is_timed)
     status = access.status(line)
     level = head.level if head.level is not None else access.logfmt_level(line)
-    if status is not None and _ADDRESS.match(start):
+    if status is not None and is_asked:
         level = None  # the record of a request has no level: what looks like one is a user's name
     starts = head.starts_record or status is not None or level is not None
     return Head(level, starts, status, rest[:HEADER_BYTES], start[said:] if said else b"", is_timed=head.is_timed)
