@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from daemons import clock, files
 from daemons.files import LockBusy, StorageError
 from daemons.registry import Draft, InvalidAgent, Outcome, Registry, Trouble, check_id, edits, registration, traces
-from daemons.registry.table import Batch, Table, parse, rebase
+from daemons.registry.drafts import Batch
+from daemons.registry.table import Table, parse, rebase
 
 NOW = datetime(2026, 1, 31, 18, 54, tzinfo=UTC)
 spawn = multiprocessing.get_context("spawn")

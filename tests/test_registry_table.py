@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from daemons import strict_json
 from daemons.registry import InvalidAgent
-from daemons.registry.table import Batch, Draft, Table
+from daemons.registry.drafts import Batch, Draft
+from daemons.registry.table import Table
 
 
 class Colour(enum.StrEnum):

@@ -7,7 +7,9 @@ from datetime import datetime
 from typing import TypeVar
 
 from daemons import clock
-from daemons.registry.table import Draft, Entry, check_id, spelled
+from daemons.registry.drafts import Draft
+from daemons.registry.ids import check_id, spelled
+from daemons.registry.table import Entry
 
 T = TypeVar("T")
 Edit = Callable[[Draft], T]

@@ -30,21 +30,14 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from daemons import clock, files, log
 from daemons.files import StorageError
 from daemons.registry import reading, table
+from daemons.registry.drafts import Batch
 from daemons.registry.edits import Edit, registration, removal, restoration, update
 from daemons.registry.exchange import Burst, KeptFolder, Swap, content_of, swap
+from daemons.registry.ids import InvalidAgent
+from daemons.registry.quarantine import Kind, Quarantine, Trouble
 from daemons.registry.reading import FILE_LIMIT_BYTES, NOTHING, Twice, Version, patiently, storage_errors
-from daemons.registry.table import Batch, Changes, Entry, InvalidAgent, NoRegistry, Row, Table
-from daemons.registry.traces import (
-    Content,
-    Identity,
-    Kind,
-    Publication,
-    Quarantine,
-    Recent,
-    Trouble,
-    fingerprint,
-    identity_of,
-)
+from daemons.registry.table import Changes, Entry, NoRegistry, Row, Table
+from daemons.registry.traces import Content, Identity, Publication, Recent, fingerprint, identity_of
 from daemons.settings import Settings
 
 T = TypeVar("T")

@@ -16,7 +16,7 @@ from typing import Any
 
 from daemons import files, log, strict_json
 from daemons.registry import InvalidAgent, Registry, check_id, registration, removal
-from daemons.registry.table import Draft
+from daemons.registry.drafts import Draft
 from daemons.settings import Settings
 from daemons.strict_json import BadJson
 
