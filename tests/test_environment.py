@@ -159,6 +159,18 @@ def test_the_tools_come_on_top_and_stay(checkout: Checkout) -> None:
     assert list(checkout.root.glob(".venv/lib/*/site-packages/tool-2.0.dist-info"))
 
 
+@pytest.mark.parametrize(
+    ("arguments", "with_tools"), [(("drill", "kills"), True), (("drill",), False), (("drill", "--help"), False)]
+)
+def test_a_drill_brings_the_tools_that_it_runs_on(
+    checkout: Checkout, arguments: tuple[str, ...], with_tools: bool
+) -> None:
+    checkout.run()
+
+    assert checkout.run(*arguments).stdout.startswith(f"ran {' '.join(arguments)}")
+    assert bool(list(checkout.root.glob(".venv/lib/*/site-packages/tool-1.0.dist-info"))) == with_tools
+
+
 def test_a_file_that_is_not_the_pinned_one_is_refused_and_leaves_no_environment(
     checkout: Checkout, with_pip: str
 ) -> None:
