@@ -50,6 +50,7 @@ WRITTEN = {
     "written_5.jsonl": "84.95 % / 1.43 %",
     "written_6.jsonl": "97.71 % / 1.22 %",
     "written_7.jsonl": "92.44 % / 2.00 %",
+    "written_8.jsonl": "97.00 % / 0.57 %",
 }
 
 
@@ -163,6 +164,8 @@ HOSTILE = (
     '"kty" "d": "',
     "\\",
     "password changed from 'a",
+    ".",
+    "aB3/",
 )
 
 
@@ -194,6 +197,19 @@ def test_what_is_public_by_its_frame_stays_and_a_key_behind_it_goes():
     assert mask(PUBLIC) == PUBLIC
     assert mask(f"{PUBLIC}{cut_key}\n") == f"{PUBLIC}[masked]\n"
     assert mask(f"-----BEGIN CERTIFICATE-----\n{cut_key}\n") == f"-----BEGIN CERTIFICATE-----\n{cut_key}\n"
+
+
+def test_a_secret_that_was_found_is_masked_wherever_it_stands_again():
+    trace = "+ API_KEY=X4zmUXu76WgA7djJAACjNyFwcPpnZ81K\n+ [ -z X4zmUXu76WgA7djJAACjNyFwcPpnZ81K ]\n"
+
+    assert mask(trace) == f"+ API_KEY={MASK}\n+ [ -z {MASK} ]\n"
+    assert mask("password=orange7 oranges orange7x") == f"password={MASK} oranges orange7x"
+
+
+def test_what_loggers_put_before_every_line_stays_and_is_not_in_the_way():
+    log = "web-1  | password:\nweb-1  |   'kitten42'\nweb-1  | port: 5432"
+
+    assert mask(log) == f"web-1  | password:\nweb-1  |   '{MASK}'\nweb-1  | port: 5432"
 
 
 def test_a_resource_has_a_name_and_a_setting_a_value():

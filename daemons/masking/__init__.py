@@ -10,6 +10,7 @@
     notations  ... in any of the notations that a name and a value stand in
     told       ... or in a sentence: `the password for bob is x`, `your code is 123456`
     tables     columns below such a name
+    repeats    the same once more, where no name stands before it: `[ -z x ]`, `login as u/x`
     margins    what loggers put before every line, set aside
     values     ... unless the value says that it is none: null, a word of prose, a path, a variable's name
 
@@ -20,8 +21,9 @@ proportion to the text's length: cues are looked for as plain substrings, and wh
 from daemons.masking.commands import holds_command, masked_commands
 from daemons.masking.documents import masked_documents
 from daemons.masking.margins import COLOURS, without_colours, without_margins
-from daemons.masking.marks import MASK
+from daemons.masking.marks import MASK, taken
 from daemons.masking.named import holds_name, masked_names
+from daemons.masking.repeats import without_repeats
 from daemons.masking.shapes import masked_shapes
 from daemons.masking.tables import masked_tables
 from daemons.masking.urls import masked_urls
@@ -34,7 +36,9 @@ def mask(text: str) -> str:
     if any(mark in text for mark in COLOURS):
         text = without_colours(text, _masked)
     for _ in range(_PASSES):
-        masked = _masked(without_margins(text, _masked) if "\n" in text else text)
+        with taken() as values:
+            masked = _masked(without_margins(text, _masked) if "\n" in text else text)
+        masked = without_repeats(masked, values)
         if masked == text:
             break
         text = masked

@@ -217,5 +217,15 @@ DIALOGUES = (
             r"[^\"\n]{3,200})\"|(?P<bare>[^\s\"']{3,200}))"
         ),
     ),
+    ("lftp", r"\blftp\b[^\n]{0,240}?[ \t]-u[ \t]+[^\s,]{1,64},(?P<bare>\S{3,200})"),
+    ("codecov", r"codecov[^\n]{0,120}?[ \t]-t[ \t]+(?P<bare>[\w-]{16,100})"),
+    (
+        "echo $",
+        (
+            r"\becho[ \t]+\$\w{0,40}(?:PASS|SECRET|TOKEN|KEY|pass|secret|token|key)\w{0,20}[ \t]*\r?\n"
+            r"(?P<chosen>\S{6,400})(?=[ \t]*(?:[\r\n]|$))"
+        ),
+    ),
+    ("└", r"(?i:token|secret|passw|api_?key)[^\n]{0,80}\n[^\n└]{0,240}└[ \t][bB]?[\"'](?P<likely>[^\"'\n]{8,400})"),
     ("::add-mask::", r"::add-mask::(?P<bare>\S{4,400})"),
 )

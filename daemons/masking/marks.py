@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 MASK = "[masked]"
 
 # Where a secret begins and ends.
 Span = tuple[int, int]
+
+
+_HERE = threading.local()
+
+
+@contextmanager
+def taken() -> Iterator[set[str]]:
+    """What is replaced inside, by this thread."""
+    values: set[str] = set()
+    _HERE.values = values
+    try:
+        yield values
+    finally:
+        _HERE.values = None
 
 
 def replaced(text: str, spans: Iterable[Span]) -> str:
@@ -17,5 +33,8 @@ def replaced(text: str, spans: Iterable[Span]) -> str:
     for start, end in sorted(spans):
         if start >= position:
             parts += (text[position:start], MASK)
+            values = getattr(_HERE, "values", None)
+            if values is not None:
+                values.add(text[start:end])
             position = end
     return "".join(parts) + text[position:] if parts else text

@@ -30,6 +30,8 @@ SEPARATOR = lazy(
     r"|</(?:key|name)>\s{0,40}<(?:string|value|data)>(?:\s{0,20}<string>)?"
     r"|(?<=\")[ \t]{0,4}\{[^{}]{0,240}?\bdefault[ \t]{0,8}=[ \t]{0,8}"
     r"|\n[ \t]{1,8}[^\n]{0,240}?\binput_value="
+    # the arguments of a program, as the kernel's audit counts them
+    r"|[ \t]a\d{1,3}=(?=\")"
     # PowerShell, and the registry of Windows
     r"|[ \t]+-(?:Value|value)[ \t]+(?=\S)|[ \t]+(?:/t[ \t]+\w{3,20}[ \t]+)?/d[ \t]+(?=\S)|[ \t]+--value[ =](?=\S)"
     r"|[ \t]?\.{3,80}[ \t:]{0,4}(?=[^\s.])"
@@ -104,6 +106,8 @@ def bare(text: str, position: int, sign: str) -> Span:
     if not found:
         return position, position
     start, end = found.span()
+    escaped = text.find("[\\", start, min(end + 1, len(text)))
+    end = escaped if escaped > start and text[escaped + 2 : escaped + 4] in ("r]", "n]") else end
     entity = _ENTITY.search(text, start, end)
     end = entity.start() if entity else end
     while end > start and text[end - 1] in _CLOSERS and _CLOSERS[text[end - 1]] not in text[start:end]:

@@ -293,7 +293,7 @@ def _token(text: str, start: int, end: int) -> Span | None:
         found = pattern.match(text, start, end)
         if found and not _is_class(found.group()):
             return found.span()
-    if end - start >= _LONG and any(mark in text[start:end] for mark in _MARKS):
+    if end - start >= _LONG and any(text.find(mark, start, min(end, start + _MARKED_BYTES)) >= 0 for mark in _MARKS):
         found = _MARKED.match(text, start, end)
         return found.span() if found else None
     telegram = _TELEGRAM.match(text, start, end)
@@ -308,6 +308,7 @@ def _is_class(token: str) -> bool:
 
 # Azure's, which are marked inside.
 _LONG = 40
+_MARKED_BYTES = 130
 _MARKS = (
     "AZDO",
     "APIM",

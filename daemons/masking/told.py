@@ -63,7 +63,10 @@ _PLACE = Place(is_quoted=False, separator=":", follows="", name="", is_code=Fals
 _FIELD = lazy(r"(?:^|\n)[ \t]*(?:\w{1,30}[_.-]){0,4}$")
 _SAYS_SO = lazy(rf"\b{_IS}:$", re.IGNORECASE)
 _USING = lazy(r"\b(?:use|using|with|and|the|temporary|new|initial|default|generated)[ \t]+$", re.IGNORECASE)
-_VERSION = lazy(r"[\w.-]+\.\w{1,5}:\d+|0x[0-9a-fA-F]{40}|v?\d+(?:\.\d+)+[\w.-]*|\d{4}-\d\d-\d\d\S*|\d+[a-z]{1,7}")
+_VERSION = lazy(
+    r"arn:.*|[\w.-]+\.\w{1,5}:\d+|0x[0-9a-fA-F]{40}|v?\d+(?:\.\d+)+[\w.-]*|\d{4}-\d\d-\d\d\S*|\d+"
+    r"[a-z]{1,7}"
+)
 # The whole line is a name and a value: `bindpw x`, `SetEnv DB_PASSWORD x`.
 _DIRECTIVE = lazy(
     r"(?:^|\n|[:>|\]][ \t])[ \t]*(?:(?:SetEnv|setenv|env|ENV|ARG|export|set)[ \t]+\w{1,40}_|bind|root|ldap"
@@ -93,7 +96,8 @@ def told(text: str, name: Name) -> Span | None:
 
 
 def _is_made_of(found: re.Match[str], name: Name) -> bool:
-    return _is_made(found["value"].rstrip(_END), name)
+    value = found["value"].rstrip(_END)
+    return ":" not in value and _is_made(value, name)
 
 
 def _is_password(text: str, name: Name, found: re.Match[str]) -> bool:
@@ -143,7 +147,7 @@ def _is_made(value: str, name: Name) -> bool:
 # -- one-time codes ---------------------------------------------------------------------------------------------------
 
 _KIND = (
-    r"(?:verification|confirmation|security|login|log-in|sign-in|authentication|auth|access|one"
+    r"(?:verification|two[- ]?factor|confirmation|security|login|log-in|sign-in|authentication|auth|access|one"
     r"[- ]?time|otp|2fa|mfa|sms"
     r"|pass|pin|backup|recovery|activation|bestätigungs|sicherheits|einmal)"
 )

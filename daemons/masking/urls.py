@@ -19,6 +19,7 @@ _HOOK = lazy(
     r"|hooks\.zapier\.com/hooks/catch/(?P<zapier>[\w/]{8,})"
     r"|open\.(?:feishu\.cn|larksuite\.com)/open-apis/bot/v2/hook/(?P<lark>[\w-]{16,})"
     r"|rtmps?://[^\s\"'<>]{4,200}/(?P<stream>[\w-]{16,})(?![\w/])"
+    r"|hook\.(?:[\w-]{1,20}\.){0,2}(?:make|integromat)\.com/(?P<make>[\w-]{16,})"
     r"|maker\.ifttt\.com/[\w/{}]{1,80}/with/key/(?P<ifttt>[\w-]{16,})"
 )
 # What gives access by being in an address: `/reset-password/x`, `/integration/x`.
