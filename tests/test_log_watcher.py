@@ -335,7 +335,7 @@ def test_every_log_has_its_turn_when_a_cycle_has_time_for_one_only(conf, home, m
     )
     for _ in range(5):
         for name in "abc":
-            append(home / f"{name}.log", "ERROR: x\nINFO: y\n")
+            append(home / f"{name}.log", "ERROR: x\n" + "INFO: y\n" * 4)  # no trace follows behind so many
         for _ in range(4):
             watcher.tick(clock.now())
     watcher.close()
