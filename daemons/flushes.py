@@ -142,6 +142,8 @@ class _Board:
         try:
             before = self._read()
             number, _, *result = _RECORD.unpack_from(before)[:7] if _is_whole(before) else (0, 0, *_NOTHING)
+            if result[0] != self._epoch:  # of another boot, or the first of all
+                result = [self._epoch, *_NOTHING[1:]]
             was_left = number & 1  # by a leader that was killed
             number = (number | 1) + 2 * was_left
             started_ns = clock.monotonic_ns()
