@@ -6,7 +6,7 @@ Rounds of both alternate, because disk and machine change from second to second;
 
 One writer beats 0.8 because in a burst it writes over the version before the last, when the kernel says that nobody has
 it open: the disk then takes two thirds of what a new file costs. What is missing to 10 with 64 clients and a small file
-(8.4 to 10.4) is processor: some 14 us an edit, and 20 us to hand the interpreter's lock to the thread that waits and
+(7.0 to 10.9) is processor: some 14 us an edit, and 20 us to hand the interpreter's lock to the thread that waits and
 back. Tried for it: to wait for more of them (200 yields instead of 50: +18 % with 16), each waking the next instead of
 all at once (+8 to 16 % with 64), two and four such chains (no better), no giving way (groups of half the size, -20 %).
 """
