@@ -51,6 +51,7 @@ WRITTEN = {
     "written_6.jsonl": "97.71 % / 1.22 %",
     "written_7.jsonl": "92.44 % / 2.00 %",
     "written_8.jsonl": "97.00 % / 0.57 %",
+    "written_9.jsonl": "95.40 % / 0.33 %",
 }
 
 
@@ -166,6 +167,17 @@ HOSTILE = (
     "password changed from 'a",
     ".",
     "aB3/",
+    "password set to ",
+    "pw is still ",
+    "sign(",
+    "user a, pass ",
+    '"loc": ["password"], ',
+    "TOTP expected ",
+    'bind("a=',
+    "creds for a",
+    "/reset/",
+    "password_tried=",
+    "password=[",
 )
 
 

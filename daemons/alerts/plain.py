@@ -27,7 +27,7 @@ _MAY_BE_UUID = re.compile(rb"-(?:[0a-f]{4}-){3}").search
 # Of a frame of a trace, which stands between signs that end every word.
 _LINE_NUMBER = re.compile(rb", line 0{1,6}, in (?=[A-Za-z_<])")
 _IN_PLACE = b"\xff"  # stands in no text of ASCII
-_DIGITS_COUNT = re.compile(rb"[A-Za-z_]0|0[A-Za-z_]|[A-Za-z_][._-]000(?!0)|[$%&\\]|//")
+_DIGITS_COUNT = re.compile(rb"[A-Za-z_]0|0[A-Za-z_]|[A-Za-z_][._-]000(?!0)|[$%&\\]|//|expected |code to ")
 
 
 class PlainTexts:

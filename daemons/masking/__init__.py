@@ -5,6 +5,7 @@
     commands   passwords on command lines, where no name stands before them
     calls      ... and among the arguments of calls: `PDO->__construct('…', 'user', 'secret')`
     dialogues  ... and in what programs say to servers: `PASS x`, `a1 LOGIN user x`; in routers' configurations
+    reported   ... and in what they report: input refused, a value set to another
     documents  what a document makes one: a Secret's data, the state of Terraform, columns of an INSERT
     named      `password: x`, `--token x`, `"apiKey":"x"`, `<secret>x</secret>`: the name says that it is one ...
     notations  ... in any of the notations that a name and a value stand in

@@ -10,6 +10,7 @@ from daemons.masking.calls import CALLS
 from daemons.masking.dialogues import DIALOGUES
 from daemons.masking.lazy import lazy
 from daemons.masking.marks import Span, replaced
+from daemons.masking.reported import REPORTED
 from daemons.masking.values import Place, is_identifier, is_opaque, is_secret, is_told
 
 _PLACE = Place(is_quoted=True, separator="=", follows="", name="", is_code=False, is_pair=False)
@@ -310,7 +311,7 @@ def _patterns(table: Iterable[tuple[str, str]]) -> list[tuple[str, tuple[re.Patt
 # Most lines have no option, and most cues are those of commands that need one.
 _OPTION = r"[\s\"']-"
 _OPTION_BEGINS = (" -", '"-', "'-", "\n-", "\t-")
-_PATTERNS = _patterns(row for row in (*_COMMANDS, *DIALOGUES) if _OPTION not in row[1])
+_PATTERNS = _patterns(row for row in (*_COMMANDS, *DIALOGUES, *REPORTED) if _OPTION not in row[1])
 _WITH_OPTION = _patterns(row for row in _COMMANDS if _OPTION in row[1])
 _CALLS = _patterns(CALLS)
 _LOWER = tuple((cue.lower(), patterns) for cue, patterns in (*_PATTERNS, *_WITH_OPTION, *_CALLS))

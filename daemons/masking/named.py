@@ -78,6 +78,8 @@ _KEY_OF_ONE = lazy(
 )
 _GROUPS = lazy(r"\d{6,12}|[A-Za-z0-9]{4,8}(?:-[A-Za-z0-9]{4,8}){1,4}")
 _REFERENCE = lazy(r"\$\{?\w{0,40}$")
+# Of a package: `Setting up passwd (1:4.13-1)`
+_VERSION = lazy(r"\((?:\d{1,3}:)?\d{1,4}\.\d[\w.+~-]{0,60}\)")
 _ASSIGNS = lazy(r"\w{1,40}=")
 _SETTING_BEGINS = lazy(r"[ \t|>]*(?:-[ \t])?[\w.\"'-]*")
 _SETTING_ENDS = lazy(r"[\"']?[ \t]*(?:[\r\n]|$)")
@@ -258,7 +260,7 @@ def _behind_blank(text: str, name: Name, position: int) -> Iterator[Span]:
     """`--password x`, `PASSWORD 'x'`, `ENV API_TOKEN x`; a word behind a word is prose, `resource "a" "b"` a name."""
     if _RESOURCE.search(name.left):
         return
-    if _REFERENCE.search(name.left):
+    if _REFERENCE.search(name.left) or _VERSION.match(text, position):
         return
     follows = text[position : position + 1]
     said = told(text, name)

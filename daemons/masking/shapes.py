@@ -26,7 +26,7 @@ _TOKENS = (
     r"GOCSPX-[\w-]{20,}",
     r"1//0[\w-]{30,}",
     r"SG\.[\w-]{16,}\.[\w-]{16,}",
-    r"[srp]k_(?:live|test|prod)_[A-Za-z0-9]{10,}",
+    r"[sr]k_(?:live|test|prod)_[A-Za-z0-9]{10,}",
     r"whsec_[A-Za-z0-9+/=]{20,}",
     r"SK[0-9a-f]{32}(?![A-Za-z0-9])",
     r"npm_(?=[A-Za-z]*\d)[A-Za-z0-9]{30,}",

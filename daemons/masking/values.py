@@ -80,7 +80,9 @@ _TYPE = lazy(
     r"|(?:str|string|bytes|int|bool|number|any|None|null|undefined)\b[ |\[\]?).,;:=].{0,80}",
     re.DOTALL,
 )
-_NUMBER = lazy(r"0x[0-9a-fA-F]{1,16}|[+-]?\d[\d_,]*(?:\.\d+)?(?:%|[a-zA-Z]{1,3})?")
+_NUMBER = lazy(
+    r"0x[0-9a-fA-F]{1,16}|(?!\d{6,}(?!ms|ns|us|kb|KB|MB)[A-Za-z]{2,3}$)[+-]?\d[\d_,]*(?:\.\d+)?(?:%|[a-zA-Z]{1,3})?"
+)
 _TIME = lazy(r"\d{4}-\d\d-\d\d(?:[T ].{0,40})?|\d{1,2}:\d\d(?::\d\d)?.{0,12}|v?\d{1,4}(?:\.\d{1,4}){1,3}")
 _PATH = lazy(
     # Between two slashes there is one way to read it: with a slash that may be missing, 26 letters took 3 s.
