@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemons.log_watcher import engine, gate, scanner
+from daemons.log_watcher import compiled, engine, gate, scanner
 from daemons.log_watcher.patterns import Patterns
 from daemons.log_watcher.scanner import Scanner
 from daemons.settings import ERROR_PATTERNS, SettingsError
@@ -193,3 +193,114 @@ def test_blocks_of_random_bytes_are_scanned(conf):
     block = random.Random(3).randbytes(1 << 20) + b"\nERROR: x\n"
 
     assert lines_at(block, patterns.places(block)) >= {block.count(b"\n") - 1}
+
+
+# -- compiled patterns kept for the next start ------------------------------------------------------------------------
+
+needs_hyperscan = pytest.mark.skipif(scanner.hyperscan is None, reason="hyperscan is not installed")
+FEW = ["ERROR", r"refused\b", "disk 9[0-9]%"]
+FOUND = b"quiet\nERROR x\nfine\ndisk 97%\n"
+
+
+@pytest.fixture
+def compiles(monkeypatch) -> list[list[bytes]]:
+    """The patterns of every compilation."""
+    seen: list[list[bytes]] = []
+    compile_all = scanner._database
+
+    def counted(patterns):
+        seen.append(list(patterns))
+        return compile_all(patterns)
+
+    monkeypatch.setattr(scanner, "_database", counted)
+    return seen
+
+
+@needs_hyperscan
+def test_the_second_start_takes_the_patterns_compiled_by_the_first(tmp_path, compiles):
+    kept = tmp_path / "compiled"
+    first = Scanner(FEW, kept).places(FOUND)
+
+    second = Scanner(FEW, kept).places(FOUND)
+
+    assert len(compiles) == 1
+    assert second == first
+    assert lines_at(FOUND, second) == {1, 3}
+    assert kept.stat().st_mode & 0o777 == 0o600
+
+
+@needs_hyperscan
+def test_our_own_patterns_find_the_same_when_kept(tmp_path, compiles):
+    block = b"".join(corpus.log for corpus in log_corpus.all_of_them())
+    patterns = [*gate.GATE, *ERROR_PATTERNS]
+    first = Scanner(patterns, tmp_path / "compiled").places(block)
+
+    assert Scanner(patterns, tmp_path / "compiled").places(block) == first
+    assert len(compiles) == 1
+
+
+@needs_hyperscan
+def test_other_patterns_or_another_processor_are_compiled_anew(tmp_path, compiles, monkeypatch):
+    kept = tmp_path / "compiled"
+    Scanner(FEW, kept)
+
+    assert lines_at(FOUND, Scanner(["fine"], kept).places(FOUND)) == {2}
+    cpu = tmp_path / "cpuinfo"
+    cpu.write_text("flags : other\n")
+    monkeypatch.setattr(compiled, "_CPU", cpu)
+    assert lines_at(FOUND, Scanner(["fine"], kept).places(FOUND)) == {2}
+    assert [len(patterns) for patterns in compiles] == [3, 1, 1]
+
+
+def _torn(kept):
+    kept.write_bytes(kept.read_bytes()[:-100])
+
+
+def _flipped(kept):
+    data = bytearray(kept.read_bytes())
+    data[len(data) // 2] ^= 4
+    kept.write_bytes(data)
+
+
+def _garbage(kept):
+    kept.write_bytes(b"garbage" * 100)
+
+
+def _empty(kept):
+    kept.write_bytes(b"")
+
+
+def _readable_by_all(kept):
+    kept.chmod(0o644)
+
+
+def _linked(kept):
+    kept.rename(kept.with_name("elsewhere"))
+    kept.symlink_to("elsewhere")
+
+
+def _whole_but_no_database(kept):
+    compiled.keep(kept, kept.read_bytes()[:32], b"no database at all")
+
+
+@needs_hyperscan
+@pytest.mark.parametrize(
+    "damage", [_torn, _flipped, _garbage, _empty, _readable_by_all, _linked, _whole_but_no_database]
+)
+def test_a_kept_file_that_is_not_as_it_was_left_is_written_anew(tmp_path, compiles, damage):
+    kept = tmp_path / "compiled"
+    Scanner(FEW, kept)
+    damage(kept)
+
+    assert lines_at(FOUND, Scanner(FEW, kept).places(FOUND)) == {1, 3}
+    assert len(compiles) == 2
+    assert lines_at(FOUND, Scanner(FEW, kept).places(FOUND)) == {1, 3}
+    assert len(compiles) == 2
+
+
+@needs_hyperscan
+def test_where_nothing_can_be_kept_patterns_are_compiled_every_time(tmp_path, compiles):
+    for _start in range(2):
+        assert lines_at(FOUND, Scanner(FEW, tmp_path / "no folder" / "compiled").places(FOUND)) == {1, 3}
+    assert len(compiles) == 2
+    assert not list(tmp_path.iterdir())

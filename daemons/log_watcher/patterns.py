@@ -23,6 +23,9 @@ from daemons.log_watcher.levels import Head
 from daemons.log_watcher.scanner import Scanner
 from daemons.settings import ERROR_PATTERNS, IGNORE_PATTERNS, Settings, SettingsError
 
+# In the folder of what runs: the block scan's patterns, compiled.
+COMPILED = "log-patterns.compiled"
+
 Why = Literal["", "trace", "access", "level", "pattern"]
 
 _LEVEL_NAME = re.compile(r"[\^\[(]?(?:\\b)?\\?\[?(?:INFO|DEBUG|TRACE|NOTICE|WARN|WARNING)\\?\]?:?(?:\\b)?[)\]$]?")
@@ -65,7 +68,7 @@ class Patterns:
         self._ignores = _compiled("CMUX_IGNORE_PATTERNS", ignores)
         self._own_ignores = _compiled("CMUX_IGNORE_PATTERNS", own_ignores)
         may_be_errors = [*gate.GATE, *(pattern for pattern in conf.error_patterns if not gate.adds_nothing(pattern))]
-        self._scanner = Scanner(may_be_errors)
+        self._scanner = Scanner(may_be_errors, kept=conf.run_dir / COMPILED)
         # What a user's pattern ignores, it finds by the digits too.
         self.known = Known(IGNORE_PATTERNS) if self._own_ignores is None else None
 
