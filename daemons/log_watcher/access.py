@@ -29,7 +29,7 @@ _SENT = (
     rb"\b(?:responded|Sent) (?P<sent>\d{3}) in \d",
     rb"\d+/-?\d+/-?\d+/-?\d+/\+?\d+ (?P<haproxy>\d{3}) \+?\d+ ",
     rb"\" status: (?P<nova>\d{3}) len: ",
-    rb"\(HTTP/[\d.]+ (?P<uwsgi>\d{3})\)",
+    rb"\(HTTP/\d(?:\.\d)? (?P<uwsgi>\d{3})\)",
     rb"(?:^|\s)(?:method=\"?|request=\"|req:)" + _VERBS + rb"\b.{0,2000}\sstatus[=:]\"?(?P<logfmt>\d{3})\b",
     # hypercorn, chi, ASP.NET, squid
     rb" " + _VERBS + rb" /\S{0,2000} (?:1\.[01]|[23]) (?P<hypercorn>\d{3}) \d",

@@ -43,7 +43,7 @@ _5XX = r"5[0-39]\d"
 _STATUS = (
     rf"\" {_5XX}\b| {_5XX}(?: in | - | \[|\s+[\d.]+ ?m?s\b| +\|)|[m ]{_5XX} ?\x1b\[|\d/\+?\d+ {_5XX} \+?\d",
     rf"Completed {_5XX} ",
-    rf"\(HTTP/[\d.]+ {_5XX}\)",
+    rf"\(HTTP/\d(?:\.\d)? {_5XX}\)",
     rf"status(?:=|: ){_5XX}\b",
 )
 _KEYS = ("evel", "verity", "EVEL", "RIORITY")
