@@ -240,7 +240,7 @@ def test_our_own_patterns_find_the_same_when_kept(tmp_path, compiles):
 
 
 @needs_hyperscan
-def test_other_patterns_or_another_processor_are_compiled_anew(tmp_path, compiles, monkeypatch):
+def test_other_patterns_another_way_or_another_processor_are_compiled_anew(tmp_path, compiles, monkeypatch):
     kept = tmp_path / "compiled"
     Scanner(FEW, kept)
 
@@ -249,7 +249,9 @@ def test_other_patterns_or_another_processor_are_compiled_anew(tmp_path, compile
     cpu.write_text("flags : other\n")
     monkeypatch.setattr(compiled, "_CPU", cpu)
     assert lines_at(FOUND, Scanner(["fine"], kept).places(FOUND)) == {2}
-    assert [len(patterns) for patterns in compiles] == [3, 1, 1]
+    monkeypatch.setattr(scanner, "_ID", 7)
+    assert lines_at(FOUND, Scanner(["fine"], kept).places(FOUND)) == {2}
+    assert [len(patterns) for patterns in compiles] == [3, 1, 1, 1]
 
 
 def _torn(kept):

@@ -156,7 +156,7 @@ def _may_be_empty(pattern: str) -> bool:
 def _kept_database(patterns: Sequence[bytes], kept: Path) -> hyperscan.Database:
     """What `_database` makes of *patterns*; from the file *kept* when an earlier start left it there."""
     version: str = hyperscan.__version__  # type: ignore[attr-defined]
-    key = compiled.key([version.encode(), *patterns])
+    key = compiled.key([version.encode(), _how(), *patterns])
     data = compiled.load(kept, key)
     if data is not None:
         with suppress(hyperscan.error):
@@ -168,9 +168,17 @@ def _kept_database(patterns: Sequence[bytes], kept: Path) -> hyperscan.Database:
     return database
 
 
+# All are told as one: what two of them find at the same place is told once.
+_ID = 0
+
+
+def _how() -> bytes:
+    """In which way they are compiled: what was kept in another way is not taken."""
+    return f"{hyperscan.HS_MODE_BLOCK} {hyperscan.HS_FLAG_MULTILINE} {_ID}".encode()
+
+
 def _database(patterns: Sequence[bytes]) -> hyperscan.Database:
-    # All are told as one: what two of them find at the same place is told once.
     database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
     flags = [hyperscan.HS_FLAG_MULTILINE] * len(patterns)
-    database.compile(expressions=list(patterns), ids=[0] * len(patterns), flags=flags)
+    database.compile(expressions=list(patterns), ids=[_ID] * len(patterns), flags=flags)
     return database
